@@ -1,0 +1,1 @@
+"""Tables in, estimates and verdicts out; never a store, an engine or a figure."""

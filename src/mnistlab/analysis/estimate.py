@@ -1,0 +1,29 @@
+"""A number with its uncertainty: the shape every measured value has from here to the page. No import of its own."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value and its interval.
+
+    Attributes
+    ----------
+    value : float | None
+        None when nothing was measured.
+    low, high : float | None
+        Ends of the interval; None when one number was measured and its spread is not known.
+    level : float
+        Confidence level, a fraction in (0, 1).
+    n : int
+        Networks the value rests on; test digits for the kinds `wilson` and `exact`.
+    kind : str
+        The method: `crossed`, `wilson`, `t`, `jackknife`, `exact`, `prediction`.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    n: int = 0
+    kind: str = "t"

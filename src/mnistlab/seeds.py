@@ -1,0 +1,23 @@
+"""Named random streams of a seed: everything random in a run comes from one of these.
+
+Two cells with the same seed draw the same numbers from a stream of the same name, so their runs share the batch order
+and the validation digits and can be compared in pairs (common random numbers, rule M4 of docs/measurement.md).
+"""
+
+from typing import Literal
+
+import numpy as np
+
+StreamName = Literal["init", "order", "validation", "dropout"]
+
+_KEYS: dict[StreamName, int] = {"init": 1, "order": 2, "validation": 3, "dropout": 4}
+
+
+def stream(seed: int, name: StreamName) -> np.random.Generator:
+    """The generator of one purpose: independent of the other names, the same for every cell of this seed."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_KEYS[name],)))
+
+
+def stream_seed(seed: int, name: StreamName, index: int = 0) -> int:
+    """An integer seed (0 <= s < 2**31) for libraries that take one; `index` tells the users of one stream apart."""
+    return int(np.random.SeedSequence(seed, spawn_key=(_KEYS[name], index)).generate_state(1)[0] >> 1)
