@@ -154,7 +154,7 @@ class Architecture:
         width = _whole(1, MAX_WIDTH)
         sizes = tuple(width("hidden_layer_sizes", size) for size in sizes)
         names: Any = self.activations
-        names = (names,) * len(sizes) if isinstance(names, str) else tuple(names)
+        names = (names,) * len(sizes) if isinstance(names, str) else tuple(names if hasattr(names, "__iter__") else (names,))
         if names == ("relu",):
             names *= len(sizes)
         if len(names) != len(sizes):

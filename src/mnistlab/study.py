@@ -1,8 +1,35 @@
-"""`CONFIG`, a TOML file or flags become a `Study`: a named set of cells with seeds. Mappings end at this door."""
+"""`CONFIG`, a TOML file or flags become a `Study`: a named set of cells with seeds. Mappings end at this door.
 
-from dataclasses import dataclass
+Both grammars become the same thing: a list of values for every field of the specification that was named, crossed
+into cells. Keys and types come from the specification, so a field added there is known here. What is wrong is said in
+one line with the key or flag as its user wrote it. Nothing is trained, fetched or written.
+"""
 
-from mnistlab.spec import Cell
+import hashlib
+import importlib.resources
+import itertools
+import math
+import os.path
+import re
+import runpy
+import tomllib
+import traceback
+import typing
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mnistlab.errors import ConfigurationError, InvalidFieldError, did_you_mean
+from mnistlab.spec import MAX_DEPTH, Architecture, Cell, Check, Features, Run, Split, Training
+
+DEFAULT_SEEDS = 3
+MAX_SEEDS = 1_000_000
+MAX_CELLS = 1_000_000
+MAX_FILE_BYTES = 10_000_000
+
+Factors = dict[str, list[Any]]  # field of the specification, or width and depth → the values it takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +47,451 @@ class Study:
     name: str
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag of an ad-hoc study: its name with underscores, a line of help, and the shape of its value.
+
+    `kind` is `list` (one text, values separated by commas), `switch` (true or false) or `repeat` (several texts).
+    """
+
+    name: str
+    about: str
+    kind: Literal["list", "switch", "repeat"]
+
+    @property
+    def option(self) -> str:
+        """The flag as it is typed: `--train-fraction`."""
+        return "--" + self.name.replace("_", "-")
+
+
+def load_config(source: Mapping[str, Any] | str | Path) -> Study:
+    """A study from `CONFIG`, from a file, or by the name of one that ships.
+
+    Parameters
+    ----------
+    source : mapping, str or Path
+        A dict such as `CONFIG`; a `.toml` file; a `.py` file that defines `CONFIG` (it is run: it is its owner's code);
+        or one of `shipped_studies()`. The grammar is in docs/using.md.
+
+    Raises
+    ------
+    ConfigurationError
+        No such study, an unreadable file, an unknown key or a value out of range: all that was found, in one line.
+    """
+    if isinstance(source, Mapping):
+        return _study(source, "CONFIG", "config")
+    if str(source) in shipped_studies():
+        shipped = importlib.resources.files("mnistlab") / "studies" / f"{source}.toml"
+        return _study(_toml(shipped.read_bytes(), f"{source}.toml"), f"{source}.toml", str(source))
+    path = Path(source)
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file it answers for every text, however long
+        raise ConfigurationError(f"study {_shown(str(source))}", "no such file, and no study of this name ships",
+                                 did_you_mean(path.stem[:100], shipped_studies()))  # fmt: skip
+    if path.suffix not in (".toml", ".py"):
+        raise ConfigurationError(_shown(str(source)), "a .toml file, or a .py file that defines CONFIG, is needed")
+    config = _run_python(path) if path.suffix == ".py" else _toml(_read(path), str(path))
+    return _study(config, str(path), path.stem)
+
+
+def shipped_studies() -> tuple[str, ...]:
+    """Names of the studies that come with the package, sorted."""
+    folder = importlib.resources.files("mnistlab") / "studies"
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def with_seeds(study: Study, n: int) -> Study:
+    """The same cells with seeds 0…n−1 (`--seeds n`)."""
+    try:
+        return replace(study, seeds=tuple(range(_count(MAX_SEEDS)("seeds", n))))
+    except InvalidFieldError as error:
+        raise error.named("--seeds") from None
+
+
+def study_from_flags(flags: Mapping[str, str | Sequence[str] | bool | None]) -> Study:
+    """An ad-hoc study: every comma-separated value is a factor, factors are crossed.
+
+    Parameters
+    ----------
+    flags : mapping of str to text, list of texts, bool or None
+        By `Flag.name`, as typed; None was not given. What is not given is Keras, MNIST, one hidden layer of 64, relu,
+        the specification's training, and seeds 0, 1, 2.
+
+    Returns
+    -------
+    Study
+        Named `adhoc-` and six characters that only its cells decide.
+
+    Raises
+    ------
+    ConfigurationError
+        No flag at all, or values that cannot be used: all of them, in one line, by flag.
+    """
+    given = {name: value for name, value in flags.items() if value is not None and value != []}
+    if not given:
+        raise ConfigurationError("STUDY", "a study or at least one flag of a cell is needed",
+                                 f"say one of {', '.join(shipped_studies())}, a file, or --nodes 64")  # fmt: skip
+    factors: Factors = {}
+    faults: list[str] = []
+    for name, value in given.items():
+        if name not in _FLAG_FIELDS:
+            raise ConfigurationError(_shown(name), "unknown flag", did_you_mean(name, _FLAG_FIELDS))
+        factors[_FLAG_FIELDS[name]] = list(_flag_values(name, value, faults))
+    seeds = factors.pop("seed", list(range(DEFAULT_SEEDS)))
+    faults += [f"--seed {seed}: given twice" for seed in _repeated(seeds)]
+    if "hidden_layer_sizes" in factors and ("width" in factors or "depth" in factors):
+        faults.append("--layers: it stands for --nodes and --depth (give one or the other)")
+    if faults:
+        raise _refusal(faults)
+    cells = _expand(factors, _FIELD_OPTIONS, "")
+    digest = hashlib.sha256("".join(sorted(cell.id for cell in cells)).encode()).hexdigest()
+    return Study(f"adhoc-{digest[:6]}", cells, tuple(seeds))
+
+
+def flags_of(cell: Cell, seed: int) -> list[str]:
+    """The flags that ask for this cell and seed again: what differs from the defaults, and the seed."""
+    names, default = cell.architecture.activations, Cell(Architecture((64,))).settings()
+    words = ["--layers", "-".join(map(str, cell.architecture.hidden_layer_sizes))]
+    if set(names) != {"relu"}:
+        words += ["--activation", "-".join(names if len(set(names)) > 1 else names[:1])]
+    if cell.features != Features():
+        words += ["--features", ",".join(cell.features.steps)]
+    for field in _KNOBS:
+        if (value := cell.settings()[field]) != default[field]:
+            words += [_FIELD_OPTIONS[field]] if value is True else [_FIELD_OPTIONS[field], str(value)]
+    return [*words, "--seed", str(seed)]
+
+
+# What is known: fields of the specification, and the words of both grammars for them.
+
+
+def _knobs(*kinds: type) -> dict[str, Field[Any]]:
+    return {f.name: f for kind in kinds for f in fields(kind) if "check" in f.metadata}
+
+
+def _count(at_most: int) -> Check:
+    def check(name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= at_most:
+            raise InvalidFieldError(name, value, f"a whole number from 1 to {at_most:,} is needed")
+        return value
+
+    return check
+
+
+def _layers(name: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise InvalidFieldError(name, value, "a list of widths for each network is needed", "such as [[256, 128, 64]]")
+    return Architecture(tuple(value)).hidden_layer_sizes
+
+
+def _activations(name: str, value: Any) -> Any:
+    names = value if isinstance(value, list | tuple) else [value]
+    if not names:
+        raise InvalidFieldError(name, "[]", "a name for all layers, or one per layer, is needed")
+    return [Architecture((1,), (word,)).activations[0] for word in names] if names is value else value
+
+
+_KNOBS = _knobs(Cell, Architecture, Split, Training)
+_CHECKS: dict[str, Check] = {name: f.metadata["check"] for name, f in _KNOBS.items()} | {
+    "width": lambda _, value: Architecture((value,)).hidden_layer_sizes[0],
+    "depth": _count(MAX_DEPTH),
+    "hidden_layer_sizes": _layers,
+    "activations": _activations,
+    "steps": lambda _, value: Features((value,) if isinstance(value, str) else value).steps,
+    "seed": lambda _, value: Run(Cell(Architecture((1,))), value).seed,
+}
+
+_CONFIG_WORDS = {
+    "framework": "frameworks",
+    "train_fraction": "train_test_splits",
+    "validation_fraction": "validation_split",
+}
+_NETWORK = {"node_counts": "width", "layer_depths": "depth", "layers": "hidden_layer_sizes",
+            "activations": "activations"}  # fmt: skip
+_KEYS: dict[str, dict[str, str]] = {  # table of a study file → key → field
+    "": {**{_CONFIG_WORDS.get(name, name): name for name in _knobs(Cell)}, "features": "steps"},
+    "data": {**{_CONFIG_WORDS.get(name, name): name for name in _knobs(Split)}, "batch_size": "batch_size"},
+    "model": {**_NETWORK, **{name: name for name in _knobs(Architecture)}},
+    "training": {name: name for name in _knobs(Training)},
+}
+_TABLES = ("data", "model", "training")
+_PLAIN = ("name", "seeds", "cell", *_TABLES)
+# Field at fault → its word, in a file crossed from factors, in a [[cell]], among the flags.
+_FIELD_KEYS = {field: f"{table}.{key}".lstrip(".") for table, keys in _KEYS.items() for key, field in keys.items()}
+_FIELD_KEYS["activation"] = _FIELD_KEYS["activations"]
+_CELL_KEYS = {name: f"{part}.{name}" for part, kind in (("split", Split), ("training", Training))
+              for name in _knobs(kind)} | {"activation": "activations", "depth": "hidden_layer_sizes"}  # fmt: skip
+
+_FLAG_WORDS = {"early_stopping_patience": "early_stopping"}
+_NETWORK_FLAGS = {
+    "width": Flag("nodes", "width of the hidden layers (default: 64)", "list"),
+    "depth": Flag("depth", "number of hidden layers (default: 1)", "list"),
+    "hidden_layer_sizes": Flag("layers", "widths of the layers in turn, such as 256-128-64", "list"),
+    "activations": Flag(
+        "activation", "one name for all layers, or one per layer such as relu-tanh-relu (default: relu)", "list"
+    ),
+    "steps": Flag("features", "steps such as scale,pca:50; each time it is given, one pipeline", "repeat"),
+    "seed": Flag("seed", "the seeds themselves (default: 0,1,2)", "list"),
+}
+
+
+def _knob_flag(declared: Field[Any]) -> Flag:
+    name, about = _FLAG_WORDS.get(declared.name, declared.name), declared.metadata["about"]
+    if declared.type is bool:
+        return Flag(name, about, "switch")
+    return Flag(name, f"{about} (default: {'off' if declared.default is None else declared.default})", "list")
+
+
+_FIELD_FLAGS = _NETWORK_FLAGS | {name: _knob_flag(declared) for name, declared in _KNOBS.items()}
+_FLAG_FIELDS = {flag.name: field for field, flag in _FIELD_FLAGS.items()}
+_FIELD_OPTIONS = {field: flag.option for field, flag in _FIELD_FLAGS.items()} | {"activation": "--activation"}
+FLAGS: tuple[Flag, ...] = tuple(_FIELD_FLAGS.values())
+
+
+# From factors to cells.
+
+
+def _expand(factors: Factors, words: Mapping[str, str], source: str) -> tuple[Cell, ...]:
+    count = math.prod(len(values) for values in factors.values())
+    if count > MAX_CELLS:
+        raise ConfigurationError(source or "STUDY", f"{count:,} cells are more than the {MAX_CELLS:,} a study can have",
+                                 "give fewer values")  # fmt: skip
+    networks = itertools.product(factors.get("width", [64]), factors.get("depth", [1]))
+    factors = {"hidden_layer_sizes": [(width,) * depth for width, depth in networks], **factors}
+    try:
+        return tuple(dict.fromkeys(_cross(Cell, factors)))
+    except InvalidFieldError as error:
+        raise _refusal([_fault(words.get(error.field, error.field), error)], source) from None
+
+
+def _cross(kind: type, factors: Factors) -> list[Any]:
+    """Every combination of the factors that are fields of `kind`; its parts are crossed first."""
+    columns: Factors = {}
+    for declared in fields(kind):
+        if isinstance(declared.type, type) and is_dataclass(declared.type):
+            columns[declared.name] = _cross(declared.type, factors)
+        elif declared.name in factors:
+            columns[declared.name] = factors[declared.name]
+    return [kind(**dict(zip(columns, values, strict=True))) for values in itertools.product(*columns.values())]
+
+
+# From a file or CONFIG to factors.
+
+
+def _study(config: Mapping[str, Any], source: str, stem: str) -> Study:
+    faults = [f"{_shown(path)}: {why}" for path, leaf in _leaves(config) if (why := _unusable(leaf))]
+    if faults:
+        raise _refusal(faults, source)
+    if not config:
+        raise ConfigurationError(source, "it is empty", "docs/using.md shows a study file")
+    name = _name(config.get("name", stem), faults)
+    seeds = _seeds(config.get("seeds", DEFAULT_SEEDS), faults)
+    factors = _factors(config, faults)
+    listed = list(_listed(config.get("cell", []), faults))
+    if "hidden_layer_sizes" in factors and ("width" in factors or "depth" in factors):
+        faults.append("model.layers: it stands for node_counts and layer_depths (give one or the other)")
+    if "cell" in config and factors and "model" not in config:
+        keys = ", ".join(_FIELD_KEYS[field] for field in factors)
+        faults.append(f"{keys}: does not reach the [[cell]] tables (set it in each of them, such as "
+                      "training.epochs = 30, or add [model] to cross it)")  # fmt: skip
+    if faults:
+        raise _refusal(faults, source)
+    crossed = _expand(factors, _FIELD_KEYS, source) if "model" in config or not listed else ()
+    return Study(name, tuple(dict.fromkeys((*crossed, *listed))), seeds)
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield path or "a key", key
+            yield from _leaves(part, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part, path)
+    else:
+        yield path, value
+
+
+def _unusable(leaf: Any) -> str:
+    if isinstance(leaf, str):
+        return (
+            "" if leaf.isprintable() and len(leaf) <= 1000 else "a printable text of at most 1,000 characters is needed"
+        )
+    if isinstance(leaf, int):
+        return "" if abs(leaf) < 2**63 else "no number may be as large as this"
+    return "" if leaf is None or isinstance(leaf, float) else f"a value of type {type(leaf).__name__} cannot be used"
+
+
+def _name(value: Any, faults: list[str]) -> str:
+    # It becomes the name of a report's file.
+    if not isinstance(value, str) or not re.fullmatch(r"[^\W_][\w .+-]*", value) or len(value.encode()) > 100:
+        faults.append(f"name {_shown(value)}: letters, digits, space . _ + - are needed, 100 at most, a letter or "
+                      'digit first (set name = "…")')  # fmt: skip
+    return str(value)
+
+
+def _seeds(value: Any, faults: list[str]) -> tuple[int, ...]:
+    try:
+        if not isinstance(value, list | tuple):
+            return tuple(range(_count(MAX_SEEDS)("seeds", value)))
+        for seed in value:
+            _CHECKS["seed"]("seed", seed)
+    except InvalidFieldError as error:
+        faults.append(_fault("seeds", error))
+    else:
+        faults += [] if value else ["seeds []: at least one is needed"]
+        faults += [f"seeds {seed}: given twice" for seed in _repeated(value)]
+        return tuple(value)
+    return ()
+
+
+def _repeated(values: Sequence[int]) -> list[int]:
+    return sorted(value for value, times in Counter(values).items() if times > 1)
+
+
+def _factors(config: Mapping[str, Any], faults: list[str]) -> Factors:
+    factors: Factors = {}
+    places: dict[str, str] = {}
+    for table, keys in _KEYS.items():
+        given = config.get(table, {}) if table else {k: v for k, v in config.items() if k not in _PLAIN}
+        if not isinstance(given, Mapping):
+            faults.append(f"{table} {_shown(given)}: a table of keys and values is needed")
+            continue
+        for key, value in given.items():
+            where = f"{table}.{key}".lstrip(".")
+            if key not in keys:
+                faults.append(f"{_shown(where)}: unknown key ({_nearest(str(key), table)})")
+            elif keys[key] in factors:
+                faults.append(f"{where}: given twice ({places[keys[key]]} says it too)")
+            else:
+                places[keys[key]] = where
+                factors[keys[key]] = list(_values(keys[key], where, value, faults))
+    return factors
+
+
+def _nearest(key: str, table: str) -> str:
+    homes = [f"it belongs into [{name}]" for name, keys in _KEYS.items() if name and key in keys]
+    return homes[0] if homes else did_you_mean(key[:100], [*_KEYS[table], *(() if table else _PLAIN)])
+
+
+def _values(field: str, where: str, value: Any, faults: list[str]) -> Iterator[Any]:
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        faults.append(f"{where} []: at least one value is needed")
+    for one in values:
+        try:
+            yield _CHECKS[field](field, one)
+        except InvalidFieldError as error:
+            faults.append(_fault(where, error))
+
+
+def _listed(cells: Any, faults: list[str]) -> Iterator[Cell]:
+    if not isinstance(cells, list | tuple) or not all(isinstance(content, Mapping) for content in cells):
+        faults.append("cell: a list of tables is needed (write [[cell]] above each)")
+        return
+    for number, content in enumerate(cells, 1):
+        try:
+            yield Cell.from_content(content)
+        except InvalidFieldError as error:
+            faults.append(f"cell {number}: " + _fault(_CELL_KEYS.get(error.field, error.field), error))
+        except ConfigurationError as error:
+            faults.append(f"cell {number}: {error}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigurationError(str(path), f"larger than the {MAX_FILE_BYTES:,} bytes a study file may have")
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(str(path), error.strerror or "cannot be read") from None
+
+
+def _toml(content: bytes, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(source, f"not UTF-8 text at byte {error.start + 1:,}", "save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(source, f"not valid TOML: {str(error)[:200]}") from None
+
+
+def _run_python(path: Path) -> Mapping[str, Any]:
+    try:
+        config = runpy.run_path(str(path)).get("CONFIG")
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        where = f" on line {lines[-1]}" if lines else ""
+        raise ConfigurationError(str(path), f"{type(error).__name__}{where}: {error}") from error
+    if not isinstance(config, Mapping):
+        raise ConfigurationError(str(path), "CONFIG, a dict, is not defined in it")
+    return config
+
+
+# From texts to factors.
+
+
+def _flag_values(name: str, value: str | Sequence[str] | bool, faults: list[str]) -> Iterator[Any]:
+    field, option = _FLAG_FIELDS[name], _FIELD_FLAGS[_FLAG_FIELDS[name]].option
+    texts: Sequence[str | bool] = [value] if isinstance(value, bool) else _split(field, value)
+    for text in texts:
+        try:
+            yield _CHECKS[field](field, _from_text(field, text.strip()) if isinstance(text, str) else text)
+        except InvalidFieldError as error:
+            faults.append(_fault(option, error, text))
+
+
+def _split(field: str, value: str | Sequence[str]) -> Sequence[str]:
+    if field == "steps":
+        return [value] if isinstance(value, str) else value
+    return value.split(",") if isinstance(value, str) else ",".join(value).split(",")
+
+
+def _from_text(field: str, text: str) -> Any:
+    if not text:
+        raise InvalidFieldError(field, text, "a value is needed")
+    if field == "hidden_layer_sizes":
+        return tuple(_whole(field, width) for width in text.split("-"))
+    if field == "activations":
+        return text.split("-") if "-" in text else text
+    if field == "steps":
+        return tuple(step.strip() for step in text.split(","))
+    declared = _KNOBS[field].type if field in _KNOBS else int
+    kinds = typing.get_args(declared) or (declared,)
+    return _whole(field, text) if int in kinds else _number(field, text) if float in kinds else text
+
+
+def _whole(field: str, text: str) -> int:
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        return int(text)
+    number = _number(field, text, "a whole number is needed")
+    hint = f"did you mean {number:.0f}?" if number.is_integer() and abs(number) < 1e15 else ""
+    raise InvalidFieldError(field, text, "a whole number is needed", hint)
+
+
+def _number(field: str, text: str, wanted: str = "a number is needed") -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidFieldError(field, text, wanted) from None
+
+
+# How a fault is told.
+
+
+def _fault(where: str, error: InvalidFieldError, text: object = None) -> str:
+    value = _shown(error.value if text is None else text)
+    return f"{where} {value}: {error.why}" + (f" ({error.way_out})" if error.way_out else "")
+
+
+def _shown(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = text if text.isprintable() and text.strip() else repr(text)
+    return text if len(text) <= 60 else f"{text[:50]}… ({len(text):,} characters)"
+
+
+def _refusal(faults: Sequence[str], source: str = "") -> ConfigurationError:
+    told = [*faults[:5], *([f"and {len(faults) - 5:,} more"] if len(faults) > 5 else [])]
+    what, _, why = ": ".join([*([source] if source else []), "; ".join(told)]).partition(": ")
+    return ConfigurationError(what, why)

@@ -1,0 +1,235 @@
+"""Runs become results: one row per cell with every number as an `Estimate`, and the tables behind the two figures.
+
+Frames as the store hands them out go in, frames come out. Nothing here reads a file or turns a number into text.
+"""
+
+import json
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnistlab.analysis.estimate import Estimate
+from mnistlab.analysis.intervals import Replicates, crossed_interval, resolution, t_interval
+from mnistlab.spec import Architecture, Cell
+
+LEVEL = 0.95
+
+_DEFAULTS = Cell(Architecture((64,))).settings()
+_SHAPE = ("hidden_layer_sizes", "activations", "framework")
+_COPIED = ("framework", "cell", "label", "parameters", "collapsed", "runs")
+_POINT_COLUMNS = ("activation", *_COPIED, "accuracy", "low", "high", "n", "resolution")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultsTable:
+    """The results of a study, or of a whole store.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        One row per cell in study order: the cell's own columns, then those of `results_table`.
+    resolution : float | None
+        The smallest difference of two accuracies these seeds can see (rule M22), a fraction; None: not yet known.
+    """
+
+    rows: pd.DataFrame
+    resolution: float | None
+
+
+def collapse_threshold(n_classes: int) -> float:
+    """Accuracy below which a network counts as collapsed (rule M12): a ninth of the way from guessing to perfect.
+
+    Twenty per cent with ten classes; with two, where twice the guessing rate would be perfect, 55.6 %.
+    """
+    return 1 / n_classes + (1 - 1 / n_classes) / 9
+
+
+def results_table(cells: pd.DataFrame, runs: pd.DataFrame, measurements: pd.DataFrame) -> ResultsTable:
+    """What the runs of these cells show, one row per cell, null where nothing was measured.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        One row per cell in study order: cell, label, architecture_key, parameters, flops_per_step, n_classes and every
+        setting.
+    runs : DataFrame
+        One row per run: run, cell, seed, status, stopped_by, engine, members, environment, differences (JSON list),
+        epochs_done, the seconds of the ledger, test_accuracy, test_n, test_labels, test_bits (uint8, packed, big bit
+        order), test_log_loss, test_brier, test_macro_f1, test_ece, test_ece_floor, validation_accuracy. Runs of other
+        cells are left out.
+    measurements : DataFrame
+        One row per probe: architecture_key, seconds_per_step, peak_bytes, parameter_bytes, inference_us_per_image,
+        energy_joules. The last one of an architecture counts.
+
+    Returns
+    -------
+    ResultsTable
+        Columns beside the cell's: runs (ids of the done ones, by seed), seeds, trained, collapsed, diverged, engine,
+        accuracy (crossed, all done runs), accuracy_trained, accuracy_these_digits, validation_accuracy, log_loss,
+        brier, macro_f1, ece, ece_floor, epochs_done, stopped_by, differences (from what the specification says),
+        seconds_steps, seconds_end_to_end, timing, seconds_per_step (of the probe, alone), peak_bytes, parameter_bytes,
+        inference_us_per_image, energy_joules (a step). Rules M5 to M7, M12, M14, M15, M18 to M22.
+    """
+    runs_of = runs.sort_values("seed", kind="stable").groupby("cell")
+    probe_of = {probe["architecture_key"]: probe for probe in measurements.to_dict("records")}
+    rows: list[dict[Any, Any]] = []
+    replicates = []
+    for cell in cells.to_dict("records"):
+        own = runs_of.get_group(cell["cell"]) if cell["cell"] in runs_of.groups else runs.iloc[:0]
+        done = own[own["status"] == "done"]
+        diverged = int((own["status"] == "diverged").sum())
+        rows.append({**cell, **_counts(done, cell["n_classes"]), "diverged": diverged, **_qualities(done),
+                     **_costs(done), **_probed(probe_of.get(cell["architecture_key"], {}))})  # fmt: skip
+        if len(done) and done["test_labels"].nunique() == 1:
+            replicates.append(Replicates(tuple(done["seed"]), done["test_labels"].iloc[0], _bits(done)))
+    return ResultsTable(pd.DataFrame(rows), resolution(replicates, level=LEVEL))
+
+
+def width_table(results: ResultsTable) -> pd.DataFrame:
+    """Accuracy against width: of the cells with equal layers that differ in width alone, the largest family.
+
+    Returns
+    -------
+    DataFrame
+        One row per cell, sorted by series and width: width, depth, activation, framework, cell, label, parameters,
+        collapsed, runs (ids), accuracy, low, high (fractions), n (networks), resolution (fraction or NaN). A series is
+        one framework with one activation; it has at least two widths. No such cells: no rows. Of equally large
+        families, the one with fewer settings off their default.
+    """
+    return _family_table(results, "width", "depth")
+
+
+def depth_table(results: ResultsTable) -> pd.DataFrame:
+    """Accuracy against depth at one width: like `width_table`, with the two exchanged."""
+    return _family_table(results, "depth", "width")
+
+
+def _counts(done: pd.DataFrame, n_classes: int) -> dict[str, Any]:
+    collapsed = int(_collapsed(done, n_classes).sum())
+    trained = done[~_collapsed(done, n_classes)]
+    return {
+        "runs": tuple(done["run"]),
+        "seeds": len(done),
+        "trained": len(trained),
+        "collapsed": collapsed,
+        "engine": ", ".join(sorted(set(done["engine"]))) or None,
+        "accuracy": _accuracy(done),
+        "accuracy_trained": _accuracy(trained),
+    }
+
+
+def _collapsed(done: pd.DataFrame, n_classes: int) -> "pd.Series[bool]":
+    return done["test_accuracy"].astype(float) < collapse_threshold(n_classes)
+
+
+def _accuracy(done: pd.DataFrame) -> Estimate:
+    """For new seeds and new digits; runs tested on different digits have no digits to cross and get Student's t."""
+    if done.empty:
+        return Estimate(None, level=LEVEL, kind="crossed")
+    if done["test_labels"].nunique() > 1:
+        return _mean(done, "test_accuracy", (0, 1))
+    return crossed_interval(_bits(done), level=LEVEL)
+
+
+def _bits(done: pd.DataFrame) -> NDArray[np.bool_]:
+    n_digits = int(done["test_n"].iloc[0])
+    return np.unpackbits(np.stack(list(done["test_bits"])), axis=1, count=n_digits).astype(bool)
+
+
+def _qualities(done: pd.DataFrame) -> dict[str, Any]:
+    floor = done["test_ece_floor"].astype(float).mean()
+    return {
+        "accuracy_these_digits": _mean(done, "test_accuracy", (0, 1)),
+        "validation_accuracy": _mean(done, "validation_accuracy", (0, 1)),
+        "log_loss": _mean(done, "test_log_loss"),
+        "brier": _mean(done, "test_brier", (0, 2)),
+        "macro_f1": _mean(done, "test_macro_f1", (0, 1)),
+        "ece": _mean(done, "test_ece", (0, 1)),
+        "ece_floor": None if np.isnan(floor) else float(floor),
+        "epochs_done": _mean(done, "epochs_done"),
+        "stopped_by": {reason: int(n) for reason, n in sorted(done["stopped_by"].value_counts().items())},
+        "differences": tuple(dict.fromkeys(text for listed in done["differences"] for text in json.loads(listed))),
+    }
+
+
+def _costs(done: pd.DataFrame) -> dict[str, Any]:
+    """The ledger's two headlines (rule M18); a cohort's seconds are its members' shares and called packed.
+
+    Seconds of different machines, threads or versions are not one quantity: where several environments trained the
+    cell, those of the one with most runs are shown.
+    """
+    done = done[done["environment"].isin(done["environment"].mode().head(1))]
+    parts = done[["data_seconds", "compile_seconds", "steps_seconds", "evaluation_seconds"]].astype(float)
+    packed = bool((done["members"] > 1).any())
+    return {
+        "seconds_steps": _mean(done, "steps_seconds"),
+        "seconds_end_to_end": t_interval(parts.sum(axis=1, skipna=False), level=LEVEL, limits=(0, np.inf)),
+        "timing": None if done.empty else "packed" if packed else "alone",
+    }
+
+
+def _probed(probe: dict[Hashable, Any]) -> dict[str, Any]:
+    """Measured once per architecture: a value without a spread (rules M19 and M20)."""
+    values = {name: None if pd.isna(value) else value for name, value in probe.items()}
+    parameter_bytes, joules = values.get("parameter_bytes"), values.get("energy_joules")
+    return {
+        "seconds_per_step": _single(values.get("seconds_per_step")),
+        "peak_bytes": _single(values.get("peak_bytes")),
+        "parameter_bytes": None if parameter_bytes is None else int(parameter_bytes),
+        "inference_us_per_image": _single(values.get("inference_us_per_image")),
+        "energy_joules": None if joules is None else _single(joules),
+    }
+
+
+def _mean(done: pd.DataFrame, column: str, limits: tuple[float, float] = (0, np.inf)) -> Estimate:
+    return t_interval(done[column].astype(float), level=LEVEL, limits=limits)
+
+
+def _single(value: Any) -> Estimate:
+    return Estimate(None if value is None else float(value), level=LEVEL, n=int(value is not None))
+
+
+def _family_table(
+    results: ResultsTable, axis: Literal["width", "depth"], held: Literal["width", "depth"]
+) -> pd.DataFrame:
+    families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in results.rows.to_dict("records"):
+        if row["accuracy"].value is None or len(set(row["hidden_layer_sizes"])) + len(set(row["activations"])) > 2:
+            continue
+        point = _point(row, results.resolution)
+        families.setdefault((point[held], *_held_settings(row)), []).append(point)
+    columns = [axis, held, *_POINT_COLUMNS]
+    drawn = {key: _series(pd.DataFrame(points, columns=columns), axis) for key, points in families.items()}
+    # max keeps the first of equals, and families are in study order.
+    best = max(drawn, key=lambda key: (len(drawn[key]), -_off_default(key[1:])), default=None)
+    return pd.DataFrame(columns=columns) if best is None else drawn[best]
+
+
+def _series(points: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """The series with at least two places on the axis, each in its order."""
+    series = ["framework", "activation"]
+    kept = points[points.groupby(series)[axis].transform("nunique") > 1]
+    order = kept.groupby(series, sort=False).ngroup()
+    return kept.assign(order=order).sort_values(["order", axis], kind="stable", ignore_index=True).drop(columns="order")
+
+
+def _point(row: dict[Hashable, Any], smallest: float | None) -> dict[str, Any]:
+    sizes, accuracy = row["hidden_layer_sizes"], row["accuracy"]
+    copied = {name: row[name] for name in _COPIED}
+    return {"width": sizes[0], "depth": len(sizes), "activation": row["activations"][0], **copied,
+            "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "n": row["seeds"],
+            "resolution": np.nan if smallest is None else smallest}  # fmt: skip
+
+
+def _held_settings(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """Every setting but shape and framework, in the order of the specification; missing values made alike."""
+    values = (row[name] for name in _DEFAULTS if name not in _SHAPE)
+    return tuple(tuple(v) if isinstance(v, list | tuple) else None if pd.isna(v) else v for v in values)
+
+
+def _off_default(settings: tuple[Any, ...]) -> int:
+    return sum(value != default for value, default in zip(settings, _held_settings(_DEFAULTS), strict=True))

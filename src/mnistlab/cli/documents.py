@@ -1,0 +1,181 @@
+"""What plan, run, status and show print: a plain document for JSON, lines for people. Values in, text out."""
+
+import shlex
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from mnistlab.conduct import RunSummary
+from mnistlab.formatting import NOTHING, document, percent, seconds, size, text_table
+from mnistlab.plan import CellSize, Plan
+from mnistlab.records import Evaluation, RunResult
+from mnistlab.spec import Cell
+from mnistlab.store.tables import RunDetail, StudyStatus
+from mnistlab.study import flags_of
+
+_CURVE_ROWS = 20
+
+
+def cell_document(cell: Cell, cell_size: CellSize | None = None) -> dict[str, Any]:
+    """A cell in the public shape."""
+    counts = {}
+    if cell_size is not None:
+        counts = {"parameters": cell_size.parameters, "flops_per_step": cell_size.flops_per_step}
+    return {"cell": cell.id, "label": cell.label, **cell.content(), **counts}
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """What `plan --json` prints."""
+    members = Counter((group.engine, len(group.runs)) for group in plan.groups)
+    return document(
+        study=plan.study.name,
+        cells=[
+            {**cell_document(p.cell, p.size), "seeds": p.seeds, "to_do": p.to_do, "predicted_seconds": p.seconds.value}
+            for p in plan.cells
+        ],
+        networks=plan.networks, to_do=plan.to_do, parameters_total=plan.parameters_total, flops_total=plan.flops_total,
+        peak_bytes=plan.peak_bytes, predicted_seconds=plan.seconds, workers=plan.workers,
+        engine_groups=[{"engine": engine, "members": count, "cells": groups}
+                       for (engine, count), groups in sorted(members.items())],
+    )  # fmt: skip
+
+
+def plan_text(plan: Plan, width: int) -> str:
+    """The plan for people: its cells, then their price."""
+    rows = [
+        [p.cell.label, f"{p.size.parameters:,}", f"{p.size.flops_per_step:,}", f"{p.size.n_train:,}",
+         f"{p.cell.training.epochs:,}", f"{p.to_do:,} of {p.seeds:,}", seconds(p.seconds.value), p.cell.id]
+        for p in plan.cells
+    ]  # fmt: skip
+    columns = ["cell", "parameters", "FLOPs a step", "examples", "epochs", "to do", "time", "id"]
+    price = plan.seconds
+    basis = f"from {price.n:,} runs done here" if price.n else "a first guess: nothing has been run here yet"
+    time = f"about {seconds(price.value)} ({seconds(price.low)} to {seconds(price.high)})"
+    lines = [
+        f"{plan.study.name}: {len(plan.cells):,} cells, {plan.networks:,} networks, {plan.to_do:,} to do",
+        text_table(columns, rows, width),
+        "",
+        f"Time: {time} with {plan.workers} processes; {basis}.",
+        f"Memory: about {size(plan.peak_bytes)}. Arithmetic: {plan.flops_total:.3g} floating-point operations.",
+    ]
+    return "\n".join(lines)
+
+
+def summary_document(summary: RunSummary) -> dict[str, Any]:
+    """What `run --json` prints."""
+    content = asdict(summary)
+    del content["exit_status"]
+    return document(**content)
+
+
+def summary_text(summary: RunSummary, study: str) -> str:
+    """How a run ended, and how to go on."""
+    whole = summary.done + summary.to_do
+    text = f"{summary.done:,} of {whole:,} runs finished and kept"
+    told = [f"{n} {word}" for word, n in (("failed", summary.failed), ("timed out", summary.timeout),
+                                         ("diverged", summary.diverged)) if n]  # fmt: skip
+    if told:
+        text += f" ({', '.join(told)} in this call)"
+    if summary.stopped == "budget":
+        text += f"; the budget left {summary.to_do:,} to do"
+    if summary.to_do:
+        return f"{text}; `mnistlab run {study}` goes on"
+    return f"{text} in {seconds(summary.seconds)}; `mnistlab results {summary.study}` shows them"
+
+
+def status_document(rows: list[StudyStatus]) -> dict[str, Any]:
+    """What `status --json` prints."""
+    return document(studies=[_status(row) for row in rows])
+
+
+def _status(row: StudyStatus) -> dict[str, Any]:
+    open_runs = row.planned + row.running + row.failed + row.timeout
+    speed = row.networks_per_second
+    return {
+        "study": row.study, "planned": row.planned, "running": row.running, "done": row.done, "failed": row.failed,
+        "diverged": row.diverged, "timeout": row.timeout, "networks_per_second": speed,
+        "eta_seconds": open_runs / speed if speed and open_runs else 0.0 if not open_runs else None,
+    }  # fmt: skip
+
+
+def status_text(rows: list[StudyStatus], width: int) -> str:
+    """A line per study."""
+    if not rows:
+        return "No study has been run yet; `mnistlab run smoke` runs a small one."
+    columns = ["study", "done", "running", "to do", "failed", "diverged", "timed out", "networks/s", "time left"]
+    lines = []
+    for row, told in zip(rows, map(_status, rows), strict=True):
+        speed = NOTHING if row.networks_per_second is None else f"{row.networks_per_second:.2g}"
+        left = NOTHING if told["eta_seconds"] is None else seconds(told["eta_seconds"])
+        counts = (row.done, row.running, row.planned, row.failed, row.diverged, row.timeout)
+        lines.append([row.study, *(f"{n:,}" for n in counts), speed, left])
+    return text_table(columns, lines, width)
+
+
+def repeat_command(detail: RunDetail) -> str:
+    """The line that trains this run again."""
+    return shlex.join(["mnistlab", "run", *flags_of(detail.run.cell, detail.run.seed), "--fresh"])
+
+
+def run_document(detail: RunDetail) -> dict[str, Any]:
+    """What `show --json` prints: everything stored but the digits' own predictions, which stay in the store."""
+    content: dict[str, Any] = {
+        "run": detail.run.id, "seed": detail.run.seed, "status": detail.status, "attempt": detail.attempt,
+        "started_at": detail.started_at, "finished_at": detail.finished_at, "studies": detail.studies,
+        **cell_document(detail.run.cell), "command": repeat_command(detail),
+    }  # fmt: skip
+    if (result := detail.result) is not None:
+        plain = ("engine", "program", "members", "reason", "epochs_done", "best_epoch", "stopped_by", "weights_sha256",
+                 "differences", "epochs", "environment")  # fmt: skip
+        content |= {name: getattr(result, name) for name in plain}
+        content["epochs_asked"] = detail.run.cell.training.epochs
+        content["ledger"] = {**asdict(result.ledger), "end_to_end_seconds": result.ledger.end_to_end_seconds}
+        content |= {"test": _evaluation(result.test), "validation": _evaluation(result.validation)}
+    return document(**content)
+
+
+def _evaluation(found: Evaluation | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    names = ("accuracy", "log_loss", "brier", "macro_precision", "macro_recall", "macro_f1", "ece", "ece_floor",
+             "bin_count", "bin_confidence", "bin_accuracy")  # fmt: skip
+    return {"digits": found.digits.id, "n": len(found.predicted), **{name: getattr(found, name) for name in names}}
+
+
+def run_text(detail: RunDetail, width: int) -> str:
+    """Everything about one run, for people."""
+    lines = [f"run {detail.run.id}: {detail.run.cell.label}, seed {detail.run.seed}", f"status: {detail.status}"]
+    if detail.result is not None:
+        lines += _result_lines(detail.result, width)
+    return "\n".join([*lines, "", "Repeat it:", f"  {repeat_command(detail)}"])
+
+
+def _result_lines(result: RunResult, width: int) -> list[str]:
+    from mnistlab.analysis.intervals import wilson_interval
+
+    ledger, lines = result.ledger, []
+    if result.reason:
+        lines.append(f"reason: {result.reason}")
+    for part, found in (("test", result.test), ("validation", result.validation)):
+        if found is not None:
+            accuracy = wilson_interval(int(found.correct.sum()), len(found.predicted))
+            lines.append(
+                f"{part}: {percent(accuracy)} % of {len(found.predicted):,} digits, log-loss {found.log_loss:.4f}, "
+                f"macro F1 {found.macro_f1:.4f}, ECE {found.ece:.4f} (floor {found.ece_floor:.4f})"
+            )
+    lines.append(f"epochs: {result.epochs_done} of {result.run.cell.training.epochs}, stopped by {result.stopped_by}")
+    lines.append(f"trained by {result.engine} ({result.program}), weights {result.weights_sha256[:16] or NOTHING}")
+    spent = [f"{name.removesuffix('_seconds')} {seconds(value)}" for name, value in asdict(ledger).items()]
+    lines.append(f"seconds: {', '.join(spent)}")
+    lines += [f"differs from Keras: {difference}" for difference in result.differences]
+    names = ("train_loss", "validation_loss", "validation_accuracy", "test_accuracy")
+    rows = [[str(e.epoch), *(_number(getattr(e, name)) for name in names)] for e in result.epochs]
+    shown = rows if len(rows) <= _CURVE_ROWS else [*rows[: _CURVE_ROWS // 2], *rows[-_CURVE_ROWS // 2 :]]
+    lines += ["", text_table(["epoch", *(name.replace("_", " ") for name in names)], shown, width)]
+    if len(shown) < len(rows):
+        lines.append(f"({len(rows) - len(shown)} epochs in between are left out; --json has all)")
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.4f}"

@@ -1,0 +1,124 @@
+"""What every command shares: the flags that say where things lie, JSON on stdout, the progress line on stderr."""
+
+import json as jsonlib
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from mnistlab import formatting
+from mnistlab.errors import ConfigurationError
+from mnistlab.places import Places
+
+if TYPE_CHECKING:
+    from mnistlab.conduct import Progress
+
+
+@Parameter(name="*")
+@dataclass(kw_only=True)
+class Where:
+    """Where things lie.
+
+    Parameters
+    ----------
+    home
+        Folder of data/, models/, results/ and reports/ (default: the current one, or MNISTLAB_HOME).
+    store
+        The file of results (default: results/mnistlab.sqlite under home, or MNISTLAB_STORE).
+    data_dir
+        Cache of the data sets (default: data/raw under home, or MNISTLAB_DATA_DIR).
+    offline
+        Make no connection at all (or MNISTLAB_OFFLINE=1).
+    """
+
+    home: Path | None = None
+    store: Path | None = None
+    data_dir: Path | None = None
+    offline: Annotated[bool, Parameter(negative="")] = False
+
+    @property
+    def places(self) -> Places:
+        """Paths after flags, environment and defaults."""
+        return Places.find(self.home, self.store, self.data_dir, self.offline)
+
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document on stdout.")]
+
+
+def emit_json(document: dict[str, Any]) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(jsonlib.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def emit(text: str) -> None:
+    """Text for people on stdout."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def notify(line: str) -> None:
+    """A line for people on stderr."""
+    sys.stderr.write(f"{line}\n")
+
+
+def terminal_width() -> int:
+    """Columns of the terminal; 120 where there is none."""
+    return shutil.get_terminal_size((120, 24)).columns
+
+
+def seconds_of(text: str) -> float:
+    """`90`, `90s`, `10m`, `1.5h` in seconds; ConfigurationError for anything else."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    try:
+        value = float(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise ConfigurationError(f"--budget {text}", "a positive time is needed", "for example 90s, 10m or 2h")
+    return value
+
+
+@dataclass(slots=True)
+class ProgressLine:
+    """One line on stderr that says where a study stands: rewritten on a terminal, a new line now and then elsewhere."""
+
+    every_seconds: float = 15.0
+    on_terminal: bool = field(default_factory=lambda: sys.stderr.isatty())
+    told_at: float = 0.0
+    last: str = ""
+
+    def __call__(self, progress: "Progress") -> None:
+        """Show it, if there is something new to show."""
+        line = progress_text(progress)
+        if self.on_terminal:
+            width = terminal_width() - 1
+            sys.stderr.write(f"\r{line[:width]:<{width}}")
+            sys.stderr.flush()
+        elif line != self.last and (progress.note or time.monotonic() - self.told_at >= self.every_seconds):
+            sys.stderr.write(f"{line}\n")
+            self.told_at = time.monotonic()
+        self.last = line
+
+    def end(self) -> None:
+        """Leave the line to what comes next."""
+        if self.on_terminal and self.last:
+            sys.stderr.write("\r" + " " * (terminal_width() - 1) + "\r")
+
+
+def progress_text(progress: "Progress") -> str:
+    """`lab: 41 of 900 networks · 0.21/s · 9 min left · best 4x64 relu 97.5 ± 0.2 % (validation)`."""
+    parts = [f"{progress.study}: {progress.done} of {progress.total} networks"]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.note:
+        parts.append(progress.note)
+    elif progress.networks_per_second:
+        parts.append(f"{progress.networks_per_second:.2g}/s")
+    if progress.eta_seconds is not None and not progress.note:
+        parts.append(f"{formatting.seconds(progress.eta_seconds)} left")
+    if progress.best is not None:
+        parts.append(f"best {progress.best_label} {formatting.percent(progress.best)} % (validation)")
+    return " · ".join(parts)

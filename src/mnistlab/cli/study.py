@@ -1,0 +1,168 @@
+"""`mnistlab plan`, `run`, `status`: what will be trained, training it, how far it is."""
+
+import sys
+from dataclasses import asdict, field, make_dataclass
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from mnistlab import formatting, lab
+from mnistlab.cli import documents
+from mnistlab.cli.output import (
+    Json,
+    ProgressLine,
+    Where,
+    emit,
+    emit_json,
+    notify,
+    seconds_of,
+    terminal_width,
+)
+from mnistlab.errors import ConfigurationError
+from mnistlab.plan import Plan
+from mnistlab.study import FLAGS, Flag, Study, study_from_flags
+
+_ASK_ABOVE_SECONDS = 3600.0
+_KINDS = {"list": str, "switch": bool, "repeat": list[str]}
+
+
+def _declare(flag: Flag) -> tuple[str, Any, Any]:
+    parameter = Parameter(name=flag.option, help=flag.about, negative="")
+    return flag.name, Annotated[_KINDS[flag.kind] | None, parameter], field(default=None)
+
+
+# One flag per field of the specification, as `study` declares them.
+CellFlags = make_dataclass(
+    "CellFlags", [_declare(flag) for flag in FLAGS], kw_only=True, namespace={"__module__": __name__}
+)
+Flags = Annotated[CellFlags | None, Parameter(name="*", group="Ad-hoc study (instead of STUDY)")]  # type: ignore[valid-type]
+
+
+def plan(
+    study: str | None = None,
+    /,
+    *,
+    seeds: int | None = None,
+    engine: str = "auto",
+    workers: int | None = None,
+    max_runs: int = lab.MAX_RUNS,
+    json: Json = False,
+    flags: Flags = None,
+    where: Where | None = None,
+) -> None:
+    """Show the cells of a study and their price before running: parameters, operations, memory, time.
+
+    Parameters
+    ----------
+    study
+        smoke, lab, factors, grid, a TOML file, or a Python file that defines CONFIG.
+    seeds
+        Seeds 0 … N-1 instead of the study's own.
+    engine
+        auto or reference (the framework's own fit).
+    workers
+        Processes side by side (default: one a core).
+    max_runs
+        Refuse a larger plan.
+    """
+    planned = lab.plan(
+        _study(study, flags), seeds=seeds, engine=engine, workers=workers, max_runs=max_runs,
+        places=(where or Where()).places,
+    )  # fmt: skip
+    if json:
+        emit_json(documents.plan_document(planned))
+    else:
+        emit(documents.plan_text(planned, terminal_width()))
+
+
+def run(
+    study: str | None = None,
+    /,
+    *,
+    budget: str | None = None,
+    seeds: int | None = None,
+    engine: str = "auto",
+    workers: int | None = None,
+    device: str = "cpu",
+    fresh: Annotated[bool, Parameter(negative="")] = False,
+    yes: Annotated[bool, Parameter(negative="")] = False,
+    max_runs: int = lab.MAX_RUNS,
+    json: Json = False,
+    flags: Flags = None,
+    where: Where | None = None,
+) -> int:
+    """Train what the store does not hold yet, round by round; go on where an earlier call stopped.
+
+    Parameters
+    ----------
+    study
+        smoke, lab, factors, grid, a TOML file, or a Python file that defines CONFIG.
+    budget
+        Wall-clock limit such as 90s, 10m or 2h: no network starts that would end after it.
+    seeds
+        Seeds 0 … N-1 instead of the study's own.
+    engine
+        auto or reference (the framework's own fit).
+    workers
+        Processes side by side (default: one a core).
+    device
+        cpu or gpu.
+    fresh
+        Forget this study's results and start anew.
+    yes
+        Do not ask before a study of more than an hour.
+    max_runs
+        Refuse a larger plan.
+    """
+    source, places = _study(study, flags), (where or Where()).places
+    seconds = None if budget is None else seconds_of(budget)
+    if seconds is None and not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        _ask(lab.plan(source, seeds=seeds, engine=engine, workers=workers, max_runs=max_runs, places=places))
+    progress = ProgressLine()
+    try:
+        summary = lab.run(
+            source, budget=seconds, seeds=seeds, engine=engine, workers=workers, device=device, fresh=fresh,
+            max_runs=max_runs, places=places, on_progress=progress, notify=notify,
+        )  # fmt: skip
+    finally:
+        progress.end()
+    if json:
+        emit_json(documents.summary_document(summary))
+    else:
+        emit(documents.summary_text(summary, study or "with the same flags"))
+    return summary.exit_status
+
+
+def status(study: str | None = None, /, *, json: Json = False, where: Where | None = None) -> None:
+    """Say how far every study is.
+
+    Parameters
+    ----------
+    study
+        One study only.
+    """
+    rows = lab.status(study, places=(where or Where()).places)
+    if json:
+        emit_json(documents.status_document(rows))
+    else:
+        emit(documents.status_text(rows, terminal_width()))
+
+
+def _study(study: str | None, flags: Any) -> Study:
+    given = {} if flags is None else {k: v for k, v in asdict(flags).items() if v is not None}
+    if study is not None and given:
+        names = ", ".join(flag.option for flag in FLAGS if flag.name in given)
+        raise ConfigurationError(f"STUDY {study}", f"{names} cannot change a study",
+                                 "give a study or flags, not both")  # fmt: skip
+    return lab.as_study(study) if study is not None else study_from_flags(given)
+
+
+def _ask(planned: Plan) -> None:
+    predicted = planned.seconds.value or 0.0
+    if predicted <= _ASK_ABOVE_SECONDS:
+        return
+    notify(f"{planned.to_do:,} networks, about {formatting.seconds(predicted)} on this machine.")
+    sys.stderr.write("Go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ConfigurationError(f"study {planned.study.name}", "not started", "--budget 10m or --yes")

@@ -1,0 +1,222 @@
+"""One study from plan to store: hands groups out, commits what comes back, tells where it stands."""
+
+import itertools
+import statistics
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mnistlab.analysis.estimate import Estimate
+from mnistlab.plan import Group, Plan, PlannedCell, architecture_key, work_of
+from mnistlab.price import Prices
+from mnistlab.records import RunResult
+from mnistlab.spec import Run
+
+if TYPE_CHECKING:
+    from mnistlab.execution.local import Event
+    from mnistlab.execution.stop import Budget, Stop
+    from mnistlab.execution.worker import WorkerSettings
+    from mnistlab.store.writer import StoreWriter
+
+# What a probe takes with the start of its process: none is begun when less of the budget is left.
+_PROBE_SECONDS = 15.0
+_PROBE_TIMEOUT = 300.0
+_TELL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a study stands; `best` is the cell of highest mean validation accuracy, `note` what else goes on."""
+
+    study: str
+    done: int
+    failed: int
+    total: int
+    seconds: float
+    networks_per_second: float
+    eta_seconds: float | None
+    best_label: str = ""
+    best: Estimate | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How `run` ended: counts over the whole study, seconds of this call, and why it stopped if work is left."""
+
+    study: str
+    done: int
+    failed: int
+    diverged: int
+    timeout: int
+    to_do: int
+    seconds: float
+    stopped: str | None
+    exit_status: int
+
+
+def conduct(
+    plan: Plan, writer: "StoreWriter", prices: Prices, *, measured: Collection[str], settings: "WorkerSettings",
+    budget: "Budget", stop: "Stop", on_progress: Callable[[Progress], None],
+) -> RunSummary:  # fmt: skip
+    """Train what a plan still asks for, round by round; after the first round every architecture is measured once.
+
+    Parameters
+    ----------
+    plan : Plan
+    writer : StoreWriter
+        Has the study registered; gets each result as it comes.
+    prices : Prices
+        Learns from every finished run.
+    measured : collection of str
+        Architecture keys that have their measurement already.
+    settings, budget, stop
+        See `execution.local.execute`.
+    on_progress : callable
+        Told several times a second at most.
+    """
+    return _Conductor(plan, writer, prices, frozenset(measured), settings, budget, stop, on_progress).conduct()
+
+
+@dataclass(slots=True)
+class _Conductor:
+    plan: Plan
+    writer: "StoreWriter"
+    prices: Prices
+    measured: frozenset[str]
+    settings: "WorkerSettings"
+    budget: "Budget"
+    stop: "Stop"
+    on_progress: Callable[[Progress], None]
+    began: float = field(default_factory=time.monotonic)
+    told_at: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    validation: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    n_validation: dict[str, int] = field(default_factory=dict)
+    waiting: list[Group] = field(default_factory=list)
+
+    def conduct(self) -> RunSummary:
+        first, *rest = self.plan.rounds or [()]
+        later = list(itertools.chain.from_iterable(rest))
+        if self.train(list(first), later):
+            self.probe()
+            self.train(later, [])
+        return self.summary()
+
+    def train(self, groups: list[Group], later: list[Group]) -> bool:
+        """Train groups in their order, passing over what the budget has no room for; whether all were trained."""
+        from mnistlab.execution.local import execute
+
+        self.waiting = [*groups, *later]
+        left = len(groups)
+
+        def next_group(budget: "Budget") -> Group | None:
+            nonlocal left
+            for index in range(left):
+                if budget.allows(self.seconds(self.waiting[index])):
+                    left -= 1
+                    return self.waiting.pop(index)
+            return None
+
+        if groups:
+            events = execute(
+                next_group, workers=self.plan.workers, settings=self.settings, budget=self.budget, stop=self.stop
+            )
+            for event in events:
+                self.take(event)
+                self.tell()
+        return not left and not self.stop.requested
+
+    def seconds(self, group: Group) -> float:
+        works = (work_of(run.cell, self.plan.size_of(run.cell)) for run in group.runs)
+        return sum(self.prices.seconds(work).value or 0.0 for work in works)
+
+    def take(self, event: "Event") -> None:
+        from mnistlab.execution.local import Finished, Started
+
+        if isinstance(event, Started):
+            self.writer.start(run.id for run in event.group.runs)
+        elif isinstance(event, Finished):
+            self.writer.commit(event.result)
+            self.counts[event.result.status] += 1
+            if event.result.status == "done":
+                self.learn(event.result)
+
+    def learn(self, result: RunResult) -> None:
+        cell = result.run.cell
+        work = replace(work_of(cell, self.plan.size_of(cell)), epochs=result.epochs_done)
+        self.prices.observe(work, result.ledger.end_to_end_seconds)
+        if result.validation is not None:
+            self.validation[cell.id].append(result.validation.accuracy)
+            self.n_validation[cell.id] = len(result.validation.predicted)
+
+    def probe(self) -> None:
+        """Measure every architecture once, alone: its time a step, its memory, its energy."""
+        from mnistlab.execution.local import probe_alone
+
+        todo: dict[str, PlannedCell] = {}
+        for planned in self.plan.cells:
+            todo.setdefault(architecture_key(planned.cell, planned.size), planned)
+        todo = {key: planned for key, planned in todo.items() if key not in self.measured}
+        for number, (key, planned) in enumerate(todo.items(), 1):
+            if self.stop.requested or not self.budget.allows(_PROBE_SECONDS):
+                return
+            shape = f"{planned.cell.architecture} ({planned.cell.framework})"
+            self.tell(f"measuring time and memory of {shape} alone, {number} of {len(todo)}")
+            found = probe_alone(
+                planned.engine, Run(planned.cell, self.plan.study.seeds[0]), key, settings=self.settings,
+                timeout=_PROBE_TIMEOUT, stop=self.stop,
+            )  # fmt: skip
+            if found is not None:
+                self.writer.add_measurement(found)
+
+    def tell(self, note: str = "") -> None:
+        now = time.monotonic()
+        if now - self.told_at < _TELL_SECONDS and not note:
+            return
+        self.told_at = now
+        elapsed, finished = now - self.began, self.counts.total()
+        failed = self.counts["failed"] + self.counts["timeout"]
+        left = sum(map(self.seconds, self.waiting)) / self.plan.workers
+        label, best = self.best()
+        self.on_progress(
+            Progress(
+                study=self.plan.study.name,
+                done=self.plan.networks - self.plan.to_do + finished - failed,
+                failed=failed,
+                total=self.plan.networks,
+                seconds=elapsed,
+                networks_per_second=finished / elapsed,
+                eta_seconds=left if self.budget.left is None else min(left, max(0.0, self.budget.left)),
+                best_label=label,
+                best=best,
+                note=note,
+            )
+        )
+
+    def best(self) -> tuple[str, Estimate | None]:
+        """The cell of highest mean validation accuracy in this call; test digits choose nothing (rule M3)."""
+        if not self.validation:
+            return "", None
+        from mnistlab.analysis.intervals import t_interval, wilson_interval
+
+        cell_id, accuracies = max(self.validation.items(), key=lambda item: statistics.fmean(item[1]))
+        label = next(planned.cell.label for planned in self.plan.cells if planned.cell.id == cell_id)
+        if len(accuracies) > 1:
+            return label, t_interval(accuracies)
+        n = self.n_validation[cell_id]
+        return label, wilson_interval(round(accuracies[0] * n), n)
+
+    def summary(self) -> RunSummary:
+        finished = self.counts["done"] + self.counts["diverged"]
+        to_do = self.plan.to_do - finished
+        failed = self.counts["failed"] + self.counts["timeout"]
+        stopped = "interrupted" if self.stop.requested else "budget" if to_do > failed else None
+        return RunSummary(
+            study=self.plan.study.name, done=self.plan.networks - to_do, failed=self.counts["failed"],
+            diverged=self.counts["diverged"], timeout=self.counts["timeout"], to_do=to_do,
+            seconds=time.monotonic() - self.began, stopped=stopped,
+            exit_status=self.stop.exit_status or (6 if failed else 0),
+        )  # fmt: skip

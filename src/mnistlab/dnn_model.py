@@ -1,0 +1,129 @@
+"""Specification → Keras model. Knows no backend: `import_keras` chooses one, everything else is plain Keras."""
+
+import importlib
+import importlib.util
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mnistlab.errors import MachineError
+from mnistlab.seeds import stream_seed
+from mnistlab.spec import Architecture, Training
+
+
+def import_keras() -> Any:
+    """Keras, on the backend its user chose, else on JAX.
+
+    `KERAS_BACKEND` wins; then `~/.keras/keras.json`, if it names an installed backend; then JAX. Without any of these
+    Keras would ask for TensorFlow and fail where it is absent.
+
+    Raises
+    ------
+    MachineError
+        The backend named by `KERAS_BACKEND` is not installed.
+    """
+    backend = os.environ.setdefault("KERAS_BACKEND", _configured_backend() or "jax")
+    if importlib.util.find_spec(backend) is None:
+        raise MachineError(f"KERAS_BACKEND={backend}", "this package is not installed", "unset it to use jax")
+    return importlib.import_module("keras")
+
+
+def _configured_backend() -> str | None:
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    try:
+        backend = json.loads((home / "keras.json").read_text())["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    known = backend in ("jax", "tensorflow", "torch")
+    return str(backend) if known and importlib.util.find_spec(backend) is not None else None
+
+
+def create_dnn_model(
+    input_shape: tuple[int],
+    architecture: Architecture | Mapping[str, Any],
+    *,
+    training: Training | None = None,
+    n_classes: int = 10,
+    seed: int | None = None,
+    steps_per_epoch: int = 1,
+) -> Any:
+    """A compiled Keras model: the named hidden layers and a softmax output.
+
+    Parameters
+    ----------
+    input_shape : tuple of one int
+        Number of features, `(784,)` for MNIST.
+    architecture : Architecture or mapping
+        `{'nodes': [64, 64], 'activations': ['relu', 'relu']}`, one activation per layer.
+    training : Training, optional
+        Optimizer, learning rate, schedule, L2; by default Adam at 0.001.
+    n_classes : int, default=10
+    seed : int, optional
+        Initial weights and dropout come from named streams of this seed; not given: from Keras' global state.
+    steps_per_epoch : int, default=1
+        What a schedule needs to know besides `training.epochs`.
+
+    Returns
+    -------
+    keras.Sequential
+        Compiled with categorical cross-entropy (labels one-hot, float) and accuracy.
+
+    Raises
+    ------
+    ValueError
+        An input shape of more than one axis; widths and activations that differ in number; unknown keys or activations.
+    """
+    keras = import_keras()
+    layers = architecture if isinstance(architecture, Architecture) else _architecture(architecture)
+    if len(tuple(input_shape)) != 1 or int(input_shape[0]) < 1:
+        raise ValueError(f"input_shape must hold one count of features, such as (784,); got {tuple(input_shape)}")
+    training = training or Training()
+
+    def dense(units: int, index: int) -> Any:
+        initial = None if seed is None else stream_seed(seed, "init", index)
+        penalty = keras.regularizers.L2(training.l2) if training.l2 else None
+        return keras.layers.Dense(
+            units, kernel_initializer=keras.initializers.GlorotUniform(seed=initial), kernel_regularizer=penalty
+        )
+
+    model = keras.Sequential([keras.Input((int(input_shape[0]),))])
+    for index, (units, name) in enumerate(zip(layers.hidden_layer_sizes, layers.activations, strict=True)):
+        model.add(dense(units, index))
+        if layers.batch_norm:
+            model.add(keras.layers.BatchNormalization())
+        model.add(keras.layers.Activation(name))
+        if layers.dropout:
+            drawn = None if seed is None else stream_seed(seed, "dropout", index)
+            model.add(keras.layers.Dropout(layers.dropout, seed=drawn))
+    model.add(dense(n_classes, layers.depth))
+    model.add(keras.layers.Activation("softmax"))
+    model.compile(
+        optimizer=create_optimizer(training, steps_per_epoch), loss="categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+def create_optimizer(training: Training, steps_per_epoch: int) -> Any:
+    """The Keras optimizer a training specification asks for; its schedule counts steps."""
+    keras = import_keras()
+    rate: Any = training.learning_rate
+    steps = training.epochs * steps_per_epoch
+    if training.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    elif training.schedule == "step":
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+            [max(1, steps // 2), max(2, steps * 3 // 4)], [rate, rate / 10, rate / 100]
+        )
+    if training.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=training.momentum)
+    if training.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, epsilon=training.epsilon)
+    return keras.optimizers.Adam(rate, epsilon=training.epsilon)
+
+
+def _architecture(mapping: Mapping[str, Any]) -> Architecture:
+    if set(mapping) != {"nodes", "activations"}:
+        raise ValueError(f"architecture needs the keys 'nodes' and 'activations'; got {sorted(map(str, mapping))}")
+    return Architecture(tuple(mapping["nodes"]), tuple(mapping["activations"]))

@@ -1,0 +1,143 @@
+"""What every engine promises, the list of engines, and the bookkeeping of an epoch they share."""
+
+import hashlib
+import importlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlab.metrics import accuracy, evaluate, mean_log_loss
+from mnistlab.preprocessing import PreparedData
+from mnistlab.records import Environment, EpochRecord, Evaluation, RunResult
+from mnistlab.spec import Cell, Run
+
+Prepare = Callable[[Run], PreparedData]
+OnEpoch = Callable[[Run, EpochRecord], None]
+Predict = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
+
+# engine name → framework → "module:class"; a new engine is one file and one line here.
+_ENGINES = {
+    "reference": {
+        "keras": "mnistlab.engines.keras_engine:KerasEngine",
+        "sklearn": "mnistlab.engines.sklearn_engine:SklearnEngine",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What an engine measures of one architecture by itself; memory and energy are read around it by its caller."""
+
+    seconds_per_step: float
+    inference_us_per_image: float
+    parameter_bytes: int
+    program_bytes: int | None
+
+
+class Engine(Protocol):
+    """Trains groups of runs.
+
+    `train` takes runs that may be trained together (the plan grouped them), a function that gives each its arrays, and
+    the environment to record. It yields one `RunResult` per run as soon as that run is finished, in any order, and
+    calls `on_epoch` after every epoch. Its ledger holds compilation, steps and evaluation; the caller adds the rest.
+    A loss that is not a number ends a run as `diverged`. Everything random comes from the run's seed: the same run
+    gives the same bits whatever ran before it. Any other fault is raised. An engine never sees a test digit before
+    training is over, except to measure it, and learns nothing from validation but when to stop.
+
+    `probe` trains a few hundred steps of one architecture on the arrays given and reports their cost.
+    """
+
+    def train(
+        self, runs: Sequence[Run], prepare: Prepare, environment: Environment, on_epoch: OnEpoch
+    ) -> Iterator[RunResult]:
+        """Results of `runs`, each as it is finished."""
+        ...
+
+    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
+        """Cost of one step and of one prediction, compilation apart."""
+        ...
+
+
+def engine_name(choice: str, cell: Cell) -> str:
+    """The engine that trains `cell` when the user asked for `choice` (`auto` or a name)."""
+    name = "reference" if choice == "auto" else choice
+    if cell.framework not in _ENGINES[name]:
+        raise ValueError(f"engine {name} does not train {cell.framework}")
+    return name
+
+
+def get_engine(name: str, framework: str) -> Engine:
+    """The engine's object; its framework is imported here and nowhere earlier."""
+    module, _, kind = _ENGINES[name][framework].partition(":")
+    engine: Engine = getattr(importlib.import_module(module), kind)()
+    return engine
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds spent in named parts of one run."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: {"compile": 0.0, "steps": 0.0, "evaluation": 0.0})
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to `name`; parts are not nested."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - start
+
+
+@dataclass(slots=True)
+class EarlyStopping:
+    """Keras' rule: that many epochs in a row without a lower validation loss stop; the best weights are kept."""
+
+    patience: int
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    bad_epochs: int = 0
+
+    def improved(self, epoch: int, loss: float) -> bool:
+        """Take in an epoch's validation loss; whether it is the lowest so far."""
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch, self.bad_epochs = loss, epoch, 0
+            return True
+        self.bad_epochs += 1
+        return False
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether patience is exhausted."""
+        return self.bad_epochs >= self.patience
+
+
+def measure_epoch(epoch: int, train_loss: float, predict: Predict, data: PreparedData) -> EpochRecord:
+    """One point of the curve: loss and accuracy on validation digits (if any), accuracy on test digits."""
+    loss = right = None
+    if data.validation is not None:
+        probabilities = predict(data.X_validation)
+        loss = mean_log_loss(probabilities, data.validation.labels)
+        right = accuracy(probabilities, data.validation.labels)
+    return EpochRecord(epoch, float(train_loss), loss, right, accuracy(predict(data.X_test), data.test.labels))
+
+
+def measure_parts(predict: Predict, data: PreparedData) -> tuple[Evaluation, Evaluation | None]:
+    """The trained network on its test digits and on its validation digits."""
+    test = evaluate(predict(data.X_test), data.test)
+    validation = None if data.validation is None else evaluate(predict(data.X_validation), data.validation)
+    return test, validation
+
+
+def weights_sha256(arrays: Iterable[NDArray[Any]]) -> str:
+    """SHA-256 over the bytes of the arrays, in their order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,167 @@
+"""The reference engine for Keras: every run is `Model.fit` itself; order, weights, dropout come from its seed."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mnistlab.dnn_model import create_dnn_model, import_keras
+from mnistlab.engines.base import (
+    OnEpoch,
+    Prepare,
+    Probe,
+    Stopwatch,
+    measure_epoch,
+    measure_parts,
+    weights_sha256,
+)
+from mnistlab.preprocessing import PreparedData
+from mnistlab.records import Environment, EpochRecord, Ledger, RunResult
+from mnistlab.seeds import stream
+from mnistlab.spec import Run
+
+_PREDICT_BATCH = 2_000
+
+
+class KerasEngine:
+    """Trains runs one after the other by `Model.fit`."""
+
+    def __init__(self) -> None:
+        self._keras = import_keras()
+
+    def train(
+        self, runs: Sequence[Run], prepare: Prepare, environment: Environment, on_epoch: OnEpoch
+    ) -> Iterator[RunResult]:
+        """See `Engine.train`."""
+        for run in runs:
+            yield _Training(self._keras, run, prepare(run), environment, on_epoch).result()
+
+    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
+        """See `Engine.probe`."""
+        model, batches = _build(run, data), _Batches(run, data)
+        n_steps = min(n_steps, len(data.X_train) // run.cell.training.batch_size) or 1
+        model.fit(batches.endless(), steps_per_epoch=3, epochs=1, verbose=0, shuffle=False)
+        start = time.perf_counter()
+        model.fit(batches.endless(), steps_per_epoch=n_steps, epochs=1, verbose=0, shuffle=False)
+        steps = time.perf_counter() - start
+        model.predict(data.X_test, batch_size=_PREDICT_BATCH, verbose=0)
+        start = time.perf_counter()
+        model.predict(data.X_test, batch_size=_PREDICT_BATCH, verbose=0)
+        predicting = time.perf_counter() - start
+        gradients = sum(_nbytes(v) for v in model.trainable_variables)
+        state = sum(_nbytes(v) for v in (*model.variables, *model.optimizer.variables))
+        return Probe(steps / n_steps, predicting / len(data.X_test) * 1e6, gradients + state, None)
+
+
+def _nbytes(variable: Any) -> int:
+    return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
+
+
+def _build(run: Run, data: PreparedData) -> Any:
+    training = run.cell.training
+    steps = math.ceil(len(data.X_train) / training.batch_size)
+    return create_dnn_model(
+        (data.X_train.shape[1],), run.cell.architecture, training=training, n_classes=data.n_classes, seed=run.seed,
+        steps_per_epoch=steps,
+    )  # fmt: skip
+
+
+class _Batches:
+    """The training part in the order of the seed's stream, epoch after epoch; notes when batches are asked for."""
+
+    def __init__(self, run: Run, data: PreparedData) -> None:
+        self.size = run.cell.training.batch_size
+        self.per_epoch = math.ceil(len(data.X_train) / self.size)
+        self.X, self.y = data.X_train, np.eye(data.n_classes, dtype=np.float32)[data.y_train]
+        self.order = stream(run.seed, "order")
+        self.asked = 0
+        self.third_asked_at = self.last_asked_at = math.nan
+
+    def endless(self) -> Iterator[tuple[Any, Any]]:
+        while True:
+            order = self.order.permutation(len(self.X))
+            for start in range(0, len(order), self.size):
+                self.asked += 1
+                self.last_asked_at = time.perf_counter()
+                if self.asked == 3:
+                    self.third_asked_at = self.last_asked_at
+                rows = order[start : start + self.size]
+                yield self.X[rows], self.y[rows]
+
+
+class _Training:
+    """One run of `Model.fit`: its model, clock and curve."""
+
+    def __init__(self, keras: Any, run: Run, data: PreparedData, environment: Environment, on_epoch: OnEpoch) -> None:
+        self.keras, self.run, self.data, self.environment, self.on_epoch = keras, run, data, environment, on_epoch
+        self.clock, self.records = Stopwatch(), list[EpochRecord]()
+        with self.clock.part("compile"):
+            self.model, self.batches = _build(run, data), _Batches(run, data)
+            for X in (data.X_validation, data.X_test):
+                if len(X):
+                    self.predict(X)
+
+    def predict(self, X: Any) -> Any:
+        return self.model.predict(X, batch_size=_PREDICT_BATCH, verbose=0)
+
+    def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        now, loss = time.perf_counter(), float(logs["loss"])
+        if epoch == 0 and self.batches.asked > 3:
+            # The shorter last batch is a second program: its compilation ends the first epoch.
+            self.clock.seconds["compile"] += now - self.batches.last_asked_at
+        if not math.isfinite(loss):
+            self.records.append(EpochRecord(epoch + 1, None, None, None, None))
+            self.model.stop_training = True
+            return
+        with self.clock.part("evaluation"):
+            record = measure_epoch(epoch + 1, loss, self.predict, self.data)
+        logs["val_loss"] = math.nan if record.validation_loss is None else record.validation_loss
+        self.records.append(record)
+        self.on_epoch(self.run, record)
+
+    def fit(self) -> Any:
+        """Train; returns Keras' EarlyStopping callback or None."""
+        training, callbacks = self.run.cell.training, self.keras.callbacks
+        watching = [callbacks.LambdaCallback(on_epoch_end=self.end_epoch)]
+        stopping = None
+        if training.early_stopping_patience:
+            stopping = callbacks.EarlyStopping(
+                monitor="val_loss", mode="min", patience=training.early_stopping_patience, restore_best_weights=True
+            )
+            watching.append(stopping)
+        start = time.perf_counter()
+        before = dict(self.clock.seconds)
+        self.model.fit(
+            self.batches.endless(), steps_per_epoch=self.batches.per_epoch, epochs=training.epochs, verbose=0,
+            shuffle=False, callbacks=watching,
+        )  # fmt: skip
+        # Keras takes two batches before it starts: the third is asked for when the program is compiled and ran twice.
+        if self.batches.asked >= 3:
+            self.clock.seconds["compile"] += self.batches.third_asked_at - start
+        spent = sum(self.clock.seconds[part] - before[part] for part in ("compile", "evaluation"))
+        self.clock.seconds["steps"] += time.perf_counter() - start - spent
+        return stopping
+
+    def result(self) -> RunResult:
+        stopping = self.fit()
+        program = f"Model.fit on {self.keras.backend.backend()}"
+        if self.records[-1].train_loss is None:
+            reason = f"the training loss was not a finite number in epoch {len(self.records)}"
+            return RunResult(self.run, "diverged", "reference", self.environment, self.ledger(), reason, program,
+                             epochs_done=len(self.records), epochs=tuple(self.records))  # fmt: skip
+        with self.clock.part("evaluation"):
+            test, validation = measure_parts(self.predict, self.data)
+        early = len(self.records) < self.run.cell.training.epochs
+        return RunResult(
+            self.run, "done", "reference", self.environment, self.ledger(), program=program,
+            epochs_done=len(self.records), best_epoch=stopping.best_epoch + 1 if stopping else None,
+            stopped_by="early_stopping" if early else "epochs", epochs=tuple(self.records), test=test,
+            validation=validation, weights_sha256=weights_sha256(self.model.get_weights()),
+        )  # fmt: skip
+
+    def ledger(self) -> Ledger:
+        seconds = self.clock.seconds
+        return Ledger(compile_seconds=seconds["compile"], steps_seconds=seconds["steps"],
+                      evaluation_seconds=seconds["evaluation"])  # fmt: skip

@@ -1,0 +1,203 @@
+"""What a spawned process does: train the runs of a group and stream every result home the moment it is there.
+
+Each process has a connection of its own to the coordinator, so one that is killed in the middle of a message harms
+nobody else. It ends by itself when the coordinator is gone.
+"""
+
+import dataclasses
+import gc
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import connection, parent_process
+from pathlib import Path
+
+import psutil
+
+from mnistlab.datasets import catalog
+from mnistlab.datasets.catalog import Dataset
+from mnistlab.engines.base import Engine, get_engine
+from mnistlab.instruments import environment, resources
+from mnistlab.preprocessing import PreparedData, prepare
+from mnistlab.records import Environment, EpochRecord, Ledger, Measurement, RunResult
+from mnistlab.spec import Run
+
+PROBE_STEPS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker must know: where the data lie, what it may use, where its coordinator listens."""
+
+    data_dir: Path
+    device: str = "cpu"
+    threads: int = 1
+    address: str = ""
+    authkey: bytes = b""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """The state of this process between groups: its clock, its caches, its line home."""
+
+    settings: WorkerSettings
+    line: connection.Connection | None
+    ended_at: float
+    import_seconds: float = 0.0
+    load_seconds: float = 0.0
+    engines: dict[tuple[str, str], Engine] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    prepared: dict[tuple[object, ...], PreparedData] = field(default_factory=dict)
+
+    def engine(self, name: str, framework: str) -> Engine:
+        if (name, framework) not in self.engines:
+            start = time.perf_counter()
+            self.engines[name, framework] = get_engine(name, framework)
+            self.import_seconds += time.perf_counter() - start
+        return self.engines[name, framework]
+
+    def dataset(self, name: str) -> Dataset:
+        if name not in self.datasets:
+            start = time.perf_counter()
+            self.datasets[name] = catalog.load(name, self.settings.data_dir)
+            self.load_seconds += time.perf_counter() - start
+        return self.datasets[name]
+
+    def prepare(self, run: Run) -> PreparedData:
+        cell = run.cell
+        key = (cell.dataset, cell.split, cell.features, run.seed)
+        if key not in self.prepared:
+            self.prepared.clear()  # one part of MNIST is 200 MB as float32: keep the last alone
+            start = time.perf_counter()
+            self.prepared[key] = prepare(self.dataset(cell.dataset), cell.split, cell.features, run.seed)
+            self.load_seconds += time.perf_counter() - start
+        return self.prepared[key]
+
+    def environment_of(self, run: Run) -> Environment:
+        data = self.dataset(run.cell.dataset).sha256
+        return environment.describe(device=self.settings.device, threads=self.settings.threads, data_sha256=data)
+
+    def settle(self, result: RunResult, cpu_start: float) -> RunResult:
+        """The result with import, data, idle and CPU seconds since this process' previous run ended."""
+        now = time.perf_counter()
+        ledger = dataclasses.replace(
+            result.ledger, import_seconds=self.import_seconds, data_seconds=self.load_seconds,
+            cpu_seconds=time.process_time() - cpu_start,
+        )  # fmt: skip
+        ledger = dataclasses.replace(ledger, idle_seconds=max(0.0, now - self.ended_at - ledger.wall_seconds))
+        self.import_seconds = self.load_seconds = 0.0
+        self.ended_at = now
+        return dataclasses.replace(result, ledger=ledger)
+
+    def send(self, kind: str, *content: object) -> None:
+        if self.line is not None:
+            self.line.send((kind, *content))
+
+
+_worker: _Worker | None = None
+
+
+def initialize(settings: WorkerSettings) -> None:
+    """Prepare this process: its threads, its device, its line home; nothing heavy is imported yet."""
+    global _worker
+    _end_with_parent()
+    _limit_threads(settings)
+    line = connection.Client(settings.address, authkey=settings.authkey) if settings.address else None
+    started = time.perf_counter() - (time.time() - psutil.Process().create_time())
+    _worker = _Worker(settings, line, ended_at=started, import_seconds=time.perf_counter() - started)
+
+
+def train_group(engine: str, runs: Sequence[Run]) -> int:
+    """Train the runs of a group; every result is sent home. Returns how many were sent.
+
+    A fault of one run is a `failed` result with its reason in one line, never an exception.
+    """
+    worker = _current()
+    waiting = {run.id: run for run in runs}
+
+    def on_epoch(run: Run, record: EpochRecord) -> None:
+        worker.send("epoch", run.id, record.epoch)
+
+    try:
+        trainer = worker.engine(engine, runs[0].cell.framework)
+        cpu = time.process_time()
+        for result in trainer.train(runs, worker.prepare, worker.environment_of(runs[0]), on_epoch):
+            worker.send("result", worker.settle(result, cpu))
+            del waiting[result.run.id]
+            cpu = time.process_time()
+    except Exception as fault:  # noqa: BLE001 - whatever a trainer raises, the study goes on
+        for run in waiting.values():
+            worker.send("result", failed_result(run, engine, _one_line(fault), worker.settings))
+        worker.ended_at = time.perf_counter()
+    gc.collect()
+    return len(runs)
+
+
+def probe(engine: str, run: Run, architecture_key: str) -> Measurement:
+    """Measure one architecture by itself; meant for a fresh process, on a machine that does nothing else."""
+    worker = _current()
+    trainer = worker.engine(engine, run.cell.framework)
+    before, joules = resources.peak_resident_bytes(), resources.energy_joules()
+    found = trainer.probe(run, worker.prepare(run), PROBE_STEPS)
+    after, joules_after = resources.peak_resident_bytes(), resources.energy_joules()
+    energy = None
+    if joules is not None and joules_after is not None and joules_after > joules:
+        energy = joules_after - joules
+    return Measurement(
+        cell_id=run.cell.id, architecture_key=architecture_key, framework=run.cell.framework,
+        seconds_per_step=found.seconds_per_step,
+        peak_bytes=None if before is None or after is None else after - before,
+        parameter_bytes=found.parameter_bytes, program_bytes=found.program_bytes,
+        inference_us_per_image=found.inference_us_per_image, energy_joules=energy,
+        environment=worker.environment_of(run),
+    )  # fmt: skip
+
+
+def failed_result(run: Run, engine: str, reason: str, settings: WorkerSettings, status: str = "failed") -> RunResult:
+    """A result that says why there is none."""
+    described = environment.describe(device=settings.device, threads=settings.threads, data_sha256="")
+    make = partial(RunResult, run, engine=engine, environment=described, ledger=Ledger(), reason=reason)
+    return make(status="timeout") if status == "timeout" else make(status="failed")
+
+
+def _current() -> _Worker:
+    if _worker is None:
+        raise RuntimeError("initialize() has not been called in this process")
+    return _worker
+
+
+def _one_line(fault: Exception) -> str:
+    if isinstance(fault, MemoryError):
+        return "out of memory"
+    return f"{type(fault).__name__}: {' '.join(str(fault).split())}"[:300]
+
+
+def _limit_threads(settings: WorkerSettings) -> None:
+    threads = str(settings.threads)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = threads
+    if settings.device == "cpu":
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    flags = os.environ.get("XLA_FLAGS", "")
+    if settings.threads == 1 and "xla_cpu_multi_thread_eigen" not in flags:
+        ours = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        os.environ["XLA_FLAGS"] = f"{flags} {ours}".strip()
+    # NumPy may be loaded already, where the variables above come too late.
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(settings.threads)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end with coordinator").start()

@@ -1,0 +1,1 @@
+"""What reads the machine: memory, energy, cores, versions. Every reading may be None: not measurable here."""

@@ -1,0 +1,51 @@
+"""Memory and energy as this machine counts them; None where it does not."""
+
+import os
+from pathlib import Path
+
+import psutil
+
+_RAPL = Path("/sys/class/powercap")
+
+
+def peak_resident_bytes() -> int | None:
+    """The most memory this process ever held resident (`VmHWM`), in bytes; Linux only.
+
+    `ru_maxrss` would not do: a child inherits its parent's.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def available_bytes() -> int:
+    """Memory that can be given to new processes without swapping, in bytes."""
+    return int(psutil.virtual_memory().available)
+
+
+def oom_kills() -> int:
+    """Processes the kernel has ended for lack of memory since it started; 0 where it does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def energy_joules() -> float | None:
+    """Reading of the processor packages' energy counters (RAPL), in joules; they wrap around within hours."""
+    counters = [path / "energy_uj" for path in _RAPL.glob("intel-rapl:*") if path.name.count(":") == 1]
+    try:
+        readings = [int(counter.read_text()) for counter in counters]
+    except (OSError, ValueError):
+        return None
+    return sum(readings) / 1e6 if readings else None
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,50 @@
+"""Where things lie: home, store, data cache, reports; from arguments, then the environment, then the defaults."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Paths a command works with, and whether it may use the network.
+
+    Attributes
+    ----------
+    home : Path
+        Where `data/`, `models/`, `results/` and `reports/` live: `MNISTLAB_HOME`, else the current directory.
+    store : Path
+        `MNISTLAB_STORE`, else `results/mnistlab.sqlite` under home.
+    data_dir : Path
+        `MNISTLAB_DATA_DIR`, else `data/raw` under home.
+    offline : bool
+        `MNISTLAB_OFFLINE=1`: no connection is made at all.
+    """
+
+    home: Path
+    store: Path
+    data_dir: Path
+    offline: bool
+
+    @classmethod
+    def find(
+        cls,
+        home: str | Path | None = None,
+        store: str | Path | None = None,
+        data_dir: str | Path | None = None,
+        offline: bool = False,
+    ) -> Self:
+        """Arguments win over the environment, the environment over the defaults; an empty variable counts as unset."""
+        base = Path(home or os.environ.get("MNISTLAB_HOME") or ".")
+        return cls(
+            home=base,
+            store=Path(store or os.environ.get("MNISTLAB_STORE") or base / "results" / "mnistlab.sqlite"),
+            data_dir=Path(data_dir or os.environ.get("MNISTLAB_DATA_DIR") or base / "data" / "raw"),
+            offline=offline or os.environ.get("MNISTLAB_OFFLINE", "0") not in ("", "0"),
+        )
+
+    @property
+    def reports(self) -> Path:
+        """Folder of the reports."""
+        return self.home / "reports"

@@ -1,0 +1,93 @@
+"""What a run will cost on this machine, learned from the runs that were done here. Numbers in, seconds out."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mnistlab.analysis.estimate import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The quantities a run's time follows.
+
+    Attributes
+    ----------
+    key : str
+        Runs of one key are alike: their own past times are the best prediction.
+    framework : str
+    depth : int
+    epochs : int
+        Asked for, or done when the run is over.
+    steps_per_epoch : int
+    flops_per_step : int
+    evaluated : int
+        Examples predicted after every epoch.
+    parameters : int
+    """
+
+    key: str
+    framework: str
+    depth: int
+    epochs: int
+    steps_per_epoch: int
+    flops_per_step: int
+    evaluated: int
+    parameters: int
+
+
+# A first guess for a machine nothing is known of: seconds to build and compile, seconds of compiling a layer, overhead
+# of a step, floating-point operations a second of one core. Only their proportions matter once runs are done: the
+# guess is then scaled by what was observed.
+_GUESS = {"keras": (2.0, 0.3, 2.5e-4, 4e10), "sklearn": (0.1, 0.0, 1.5e-4, 3e10)}
+_FIRST_GUESS_FACTOR = 3.0
+
+
+def _guess(work: Work) -> float:
+    start, per_layer, per_step, flops_per_second = _GUESS[work.framework]
+    steps = work.steps_per_epoch * (per_step * (1 + work.depth / 10) + work.flops_per_step / flops_per_second)
+    evaluation = 2.0 * work.parameters * work.evaluated / flops_per_second + work.evaluated * 2e-6
+    return start + per_layer * work.depth + work.epochs * (steps + evaluation)
+
+
+@dataclass(slots=True)
+class Prices:
+    """Predicts the seconds of runs from those observed on this machine."""
+
+    _alike: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _log_ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def observe(self, work: Work, seconds: float) -> None:
+        """Take in a finished run: its work with the epochs it really did, its seconds from end to end."""
+        if seconds > 0:
+            self._alike[work.key].append(seconds)
+            self._log_ratios[work.framework].append(math.log(seconds / _guess(work)))
+
+    def seconds(self, work: Work) -> Estimate:
+        """Seconds from end to end in one process, with a 95 % prediction interval; n counts the runs it rests on.
+
+        The mean of runs like it; else the first guess scaled by the median ratio of the framework's observed runs;
+        else the guess alone, taken to be right within a factor of three.
+        """
+        alike = self._alike.get(work.key, [])
+        if alike:
+            value = statistics.fmean(alike)
+            spread = max(0.15, 2 * statistics.stdev(alike) / value) if len(alike) > 2 else 0.3
+            return Estimate(value, value / (1 + spread), value * (1 + spread), 0.95, len(alike), "prediction")
+        ratios = self._log_ratios.get(work.framework, [])
+        center = statistics.median(ratios) if ratios else 0.0
+        factor = _FIRST_GUESS_FACTOR
+        if len(ratios) > 3:
+            # 1.4826 turns a median absolute deviation into a standard deviation of normal errors.
+            deviation = 1.4826 * statistics.median([abs(ratio - center) for ratio in ratios])
+            factor = math.exp(max(0.2, 2 * deviation))
+        value = _guess(work) * math.exp(center)
+        return Estimate(value, value / factor, value * factor, 0.95, len(ratios), "prediction")
+
+
+def total(estimates: Sequence[Estimate], workers: int) -> Estimate:
+    """Wall-clock seconds of many runs on `workers` processes; their errors are taken to go together."""
+    value, low, high = (sum(getattr(e, name) or 0.0 for e in estimates) / workers for name in ("value", "low", "high"))
+    return Estimate(value, low, high, 0.95, max((e.n for e in estimates), default=0), "prediction")

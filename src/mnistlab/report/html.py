@@ -1,0 +1,121 @@
+"""A study's report: one HTML file that needs nothing else, neither network nor script nor a second file."""
+
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from mnistlab.exhibits import EXHIBITS, Exhibit
+from mnistlab.formatting import RATE_NOTE, Cells, printable, resolution_note
+from mnistlab.store.tables import StudyStatus
+from mnistlab.visualization.style import draw_figure, inline_svg
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mnistlab.analysis.results import ResultsTable
+
+_WIDE = 9  # columns a page holds beside each other; more are broken into parts that each repeat the first column
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """An exhibit ready for the page: texts, drawing, and its table in parts of (header, rows)."""
+
+    name: str
+    question: str
+    caption: str
+    drawing: Markup | None
+    parts: tuple[Cells, ...]
+
+
+def write_report(study_name: str, results: "ResultsTable", status: StudyStatus, path: Path) -> Path:
+    """Write the report of a study and return its path; a reader of the old file never sees half of the new one.
+
+    Parameters
+    ----------
+    study_name : str
+    results : ResultsTable
+    status : StudyStatus
+        How far the study is: an unfinished one says so on top.
+    path : Path
+        The HTML file; its folder is made if need be.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; what stood there stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, report_html(study_name, results, status))
+    return path
+
+
+def report_html(study_name: str, results: "ResultsTable", status: StudyStatus) -> str:
+    """The report as text: the same results give the same bytes."""
+    folder = resources.files("mnistlab.report")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
+    return template.render(
+        study=printable(study_name),
+        style=Markup(folder.joinpath("style.css").read_text(encoding="utf-8")),  # noqa: S704  ours, not a user's
+        progress=_progress(status),
+        finished=status.planned + status.running == 0,
+        networks=f"{status.done:,}",
+        n_cells=f"{len(results.rows):,}",
+        notes=[resolution_note(results), RATE_NOTE],
+        exhibits=[_show(exhibit, exhibit.table(results)) for exhibit in EXHIBITS],
+        differences=_differences(results.rows),
+    )
+
+
+def _progress(status: StudyStatus) -> str:
+    """`93 of 105 planned runs are done, 2 diverged; 10 are still to do.`"""
+    still = status.planned + status.running
+    ended = {"diverged": status.diverged, "failed": status.failed, "ran out of time": status.timeout}
+    total = still + status.done + sum(ended.values())
+    words = ", ".join([f"{status.done:,} of {total:,} planned runs are done",
+                       *(f"{count:,} {word}" for word, count in ended.items() if count)])  # fmt: skip
+    return f"{words}; {still:,} still to do." if still else f"{words}."
+
+
+def _show(exhibit: Exhibit, table: "pd.DataFrame") -> _Shown:
+    caption = printable(exhibit.caption(table))
+    drawing = None
+    if exhibit.draw is not None and not table.empty:
+        drawing = Markup(inline_svg(draw_figure(exhibit.draw, table), exhibit.name))  # noqa: S704  escaped as XML
+    return _Shown(exhibit.name, exhibit.question, caption, drawing, _parts(exhibit.cells(table)))
+
+
+def _parts(cells: Cells) -> tuple[Cells, ...]:
+    """The table in parts narrow enough for a page, each with the first column."""
+    columns, rows = cells
+    step = _WIDE - 1
+    return tuple(
+        (columns[:1] + columns[start : start + step], [row[:1] + row[start : start + step] for row in rows])
+        for start in range(1, len(columns), step)
+    )
+
+
+def _differences(rows: "pd.DataFrame") -> list[tuple[str, list[str]]]:
+    """By framework, what it did otherwise than the specification says (rule M14 of docs/measurement.md)."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows.to_dict("records"):
+        found.setdefault(row["framework"], {}).update(dict.fromkeys(row["differences"]))
+    return [(framework, list(texts)) for framework, texts in found.items() if texts]
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

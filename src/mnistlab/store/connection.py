@@ -1,0 +1,178 @@
+"""The file itself: opening and checking it, the lock of its one writer, SQLite's faults in a user's words."""
+
+import errno
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mnistlab.errors import MachineError, MnistlabError, StoreError
+from mnistlab.store.schema import APPLICATION_ID, SCHEMA_VERSION, create_statements
+
+BUSY_SECONDS = 30.0  # how long a reader and the writer wait for each other
+OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
+LOCK_PAUSES = (0.0, 0.001, 0.01, 0.1)  # seconds; a reader that asks who writes holds the lock for microseconds
+_ANY_TABLE = "SELECT 1 FROM sqlite_schema LIMIT 1"
+
+
+@contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """SQLite's and the system's errors become a `StoreError`, or a `MachineError` where the machine is at fault."""
+    try:
+        yield
+    except UnicodeDecodeError as error:  # names or messages of a damaged file
+        raise damaged(path, error) from error
+    except sqlite3.Error as error:
+        if (fault := _sqlite_fault(path, error)) is None:
+            raise
+        raise fault from error
+    except OSError as error:
+        kind = MachineError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StoreError
+        raise kind(str(path), (error.strerror or str(error)).lower()) from error
+
+
+def damaged(path: Path, error: Exception) -> StoreError:
+    """The fault of a file whose content makes no sense."""
+    return StoreError(str(path), f"the file is damaged: {error}", "restore a copy, or name another file with --store")
+
+
+def _sqlite_fault(path: Path, error: sqlite3.Error) -> MnistlabError | None:
+    """The fault in words; None for a mistake of ours, such as a broken constraint."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # text that is no UTF-8 comes without a code, misuse of the module as another kind
+        return damaged(path, error) if isinstance(error, sqlite3.OperationalError) else None
+    if (code := code & 0xFF) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):
+        return damaged(path, error)
+    kind, why, way_out = _FAULTS.get(code, (None, "", ""))
+    return kind(str(path), why.format(error), way_out) if kind else None
+
+
+_FAULTS: dict[int, tuple[type[MnistlabError], str, str]] = {
+    sqlite3.SQLITE_NOTADB: (StoreError, "not an SQLite file", "name another file with --store"),
+    sqlite3.SQLITE_READONLY: (StoreError, "the file or its folder cannot be written", "name another file with --store"),
+    sqlite3.SQLITE_PERM: (StoreError, "no permission to open it", "name another file with --store"),
+    sqlite3.SQLITE_CANTOPEN: (StoreError, "the file cannot be opened", "name another file with --store"),
+    sqlite3.SQLITE_BUSY: (StoreError, "another program keeps it locked", "close that program"),
+    sqlite3.SQLITE_LOCKED: (StoreError, "another program keeps it locked", "close that program"),
+    sqlite3.SQLITE_FULL: (MachineError, "{}", "make room; what finished is kept"),
+    sqlite3.SQLITE_IOERR: (MachineError, "{}", "check the disk and the room on it; what finished is kept"),
+    sqlite3.SQLITE_NOMEM: (MachineError, "out of memory", "close other programs"),
+}
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that cannot change the store; where none has been written yet, an empty one in memory.
+
+    The file is opened for writing where that is possible: a writer killed in the middle of a transaction leaves a
+    journal that the next one to come, reader or not, has to undo.
+    """
+    with faults_of(path):
+        if not _is_file(path) or not (connection := _connect(path, "rw")).execute(_ANY_TABLE).fetchone():
+            connection = sqlite3.connect(":memory:", isolation_level=None)
+            _create_tables(connection)
+        connection.execute("PRAGMA query_only = 1")
+        return connection
+
+
+def connect_to_write(path: Path) -> sqlite3.Connection:
+    """A connection to the store, made when absent; every transaction is on the disk when it returns."""
+    with faults_of(path):
+        _is_file(path)
+        connection = _connect(path, "rwc")
+        # A rollback journal and not WAL, which SQLite before 3.51.3 could corrupt when it started the log anew.
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = 1")
+        if not connection.execute(_ANY_TABLE).fetchone():
+            _create_tables(connection)
+        return connection
+
+
+def _is_file(path: Path) -> bool:
+    if path.exists() and not path.is_file():
+        raise StoreError(str(path), "a file is needed, this is none", f"for example {path / 'mnistlab.sqlite'}")
+    return path.exists()
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        wanted = ".".join(map(str, OLDEST_SQLITE))
+        raise MachineError(f"SQLite {sqlite3.sqlite_version}", f"{wanted} or newer is needed", "use a newer Python")
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application == version == 0 and not connection.execute(_ANY_TABLE).fetchone():
+        return  # a file without content: its writer was stopped before the tables stood
+    if application != APPLICATION_ID:
+        raise StoreError(str(path), "an SQLite file of another program", "name another file with --store")
+    if version > SCHEMA_VERSION:
+        why = f"written by a newer mnistlab, in format {version}; this one knows {SCHEMA_VERSION}"
+        raise StoreError(str(path), why, "install a newer mnistlab")
+    if version < SCHEMA_VERSION:
+        raise StoreError(str(path), f"its format {version} is older than any known", "name another file with --store")
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in create_statements():
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def take_lock(path: Path, holder: str) -> int:
+    """The descriptor of the writer's lock beside `path`, with the holder's name in it; it dies with the process.
+
+    Raises
+    ------
+    StoreError
+        Another process writes; the message says which.
+    """
+    with faults_of(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT, 0o666)
+        for pause in LOCK_PAUSES:
+            time.sleep(pause)
+            if _lock(descriptor, fcntl.LOCK_EX):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"process {os.getpid()}, {holder}".encode(), 0)
+                return descriptor
+        other = os.pread(descriptor, 1000, 0).decode(errors="replace")
+        os.close(descriptor)
+        raise StoreError(str(path), f"{other or 'another process'}, is writing to it", "wait for it, or stop it")
+
+
+def writer_lives(path: Path) -> bool:
+    """Whether a process holds the writer's lock now."""
+    try:
+        descriptor = os.open(_lock_path(path), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,375 @@
+"""Tables out of the store: frames, counts and single runs. Needs the file alone, changes nothing, may read while a
+writer writes.
+
+Each call opens the file, reads and closes it. A store that was never written reads as an empty one.
+"""
+
+# ruff: noqa: S608 - what is put into SQL text here are names of our own columns; values are always bound
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.records import Environment, EpochRecord, Evaluation, Ledger, PartLabels, RunResult
+from mnistlab.spec import Architecture, Cell, Run
+from mnistlab.store import schema
+from mnistlab.store.connection import connect_to_read, damaged, faults_of, writer_lives
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIN_PREFIX = 4  # characters of an id that name it, if no other begins so
+RECENT_RUNS = 200  # how many finished runs tell the present speed
+
+_STATUS = "CASE WHEN status = 'running' AND NOT :lives THEN 'planned' ELSE status END"
+_OF_STUDY = "(:study IS NULL OR run.id IN (SELECT run FROM study_run WHERE study = :study))"
+_IN_ORDER = """LEFT JOIN study_cell ON study_cell.study = :study AND study_cell.cell = cell.id"""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStatus:
+    """How far a study is: its number of runs in each status.
+
+    Attributes
+    ----------
+    study : str
+    planned, running, done, failed, diverged, timeout : int
+        `running` is 0 when no process writes: those runs count as planned.
+    networks_per_second : float | None
+        Of the last 200 that ended, over the time in which any of them was trained: pauses do not count.
+    mean_seconds : float | None
+        Wall clock of one network from start to end, over the same runs.
+    """
+
+    study: str
+    planned: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    diverged: int = 0
+    timeout: int = 0
+    networks_per_second: float | None = None
+    mean_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """Everything about one run; `result` is None until an attempt has ended. Times in seconds since 1970 UTC."""
+
+    run: Run
+    status: str
+    attempt: int
+    started_at: float | None
+    finished_at: float | None
+    studies: tuple[str, ...]
+    result: RunResult | None
+
+
+def open_store(path: Path) -> "Store":
+    """The readers of the store at `path`, which need not exist yet (`Store.exists`).
+
+    Raises
+    ------
+    StoreError
+        The file is damaged, of another program or of another version.
+    """
+    store = Store(path)
+    store.study_names()
+    return store
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Readers of one store; see `open_store`. `study=None` means all studies."""
+
+    path: Path
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return self.path.exists()
+
+    def _rows(self, query: str, values: Mapping[str, Any] | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Names and rows of a query; `:lives` in it says whether a process writes."""
+        with closing(connect_to_read(self.path)) as connection, faults_of(self.path):
+            cursor = connection.execute(query, {"lives": writer_lives(self.path), **(values or {})})
+            return [column[0] for column in cursor.description], cursor.fetchall()
+
+    @contextmanager
+    def _sense(self) -> Iterator[None]:
+        """What cannot be understood, though SQLite could read it, is a damaged file too."""
+        try:
+            yield
+        except (ValueError, TypeError, LookupError) as error:
+            raise damaged(self.path, error) from error
+
+    def _frame(self, query: str, values: Mapping[str, Any] | None = None) -> "pd.DataFrame":
+        """A frame whose columns have the same type whatever is missing: numbers with NaN, or text."""
+        import pandas as pd
+
+        names, rows = self._rows(query, values)
+        frame = pd.DataFrame.from_records(rows, columns=names)
+        for name in names:
+            if frame[name].isna().all():
+                text = name.removeprefix("test_").removeprefix("validation_") in schema.TEXT_COLUMNS
+                frame[name] = frame[name].astype("str" if text else "float64")
+        return frame
+
+    def study_names(self) -> list[str]:
+        """Studies, the one run last at the end."""
+        return [name for (name,) in self._rows("SELECT name FROM study ORDER BY last_run")[1]]
+
+    def last_study(self) -> str | None:
+        """The study run last."""
+        return next(reversed(self.study_names()), None)
+
+    def studies(self) -> list[StudyStatus]:
+        """How far each study is, in the order of `study_names`."""
+        query = f"SELECT study, {_STATUS}, count(*) FROM study_run JOIN run ON run.id = run GROUP BY 1, 2"
+        counts: dict[str, dict[str, int]] = {name: {} for name in self.study_names()}
+        rows = self._rows(query)[1]
+        with self._sense():
+            for study, status, count in rows:
+                counts[study][status] = count
+            return [StudyStatus(study, **count, **self._speed(study)) for study, count in counts.items()]
+
+    def _speed(self, study: str) -> dict[str, Any]:
+        query = f"""SELECT started_at, finished_at FROM run WHERE started_at < finished_at AND {_OF_STUDY}
+                    ORDER BY finished_at DESC LIMIT {RECENT_RUNS}"""
+        spans = self._rows(query, {"study": study})[1]
+        if not spans:
+            return {}
+        mean = sum(end - start for start, end in spans) / len(spans)
+        return {"networks_per_second": len(spans) / _covered(spans), "mean_seconds": mean}
+
+    def statuses(self, study: str | None = None) -> dict[str, str]:
+        """Status by run id."""
+        return dict(self._rows(f"SELECT id, {_STATUS} FROM run WHERE {_OF_STUDY}", {"study": study})[1])
+
+    def finished(self, study: str | None = None) -> set[str]:
+        """Ids of the runs that are done or diverged: never to be trained again."""
+        return {run for run, status in self.statuses(study).items() if status in schema.FINISHED}
+
+    def cells(self, study: str | None = None) -> list[Cell]:
+        """Cells in the study's order; of all studies, in the order in which they were entered."""
+        rows = self._cell_rows(study)
+        with self._sense():
+            return [Cell.from_content(json.loads(row["content"])) for row in rows]
+
+    def _cell_rows(self, study: str | None) -> list[dict[str, Any]]:
+        query = f"""SELECT cell.* FROM cell {_IN_ORDER} WHERE :study IS NULL OR study_cell.cell IS NOT NULL
+                    ORDER BY position, cell.rowid"""
+        names, rows = self._rows(query, {"study": study})
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def cell_table(self, study: str | None = None) -> "pd.DataFrame":
+        """A row per cell: `cell`, `label`, every setting under its own name, counts, `architecture_key`."""
+        import pandas as pd
+
+        cells, rows = self.cells(study), self._cell_rows(study)
+        table = [{"cell": row["id"], **cell.settings(), **row} for cell, row in zip(cells, rows, strict=True)]
+        counts = [column.name for column in schema.CELL.columns if column.name not in ("id", "content")]
+        names = dict.fromkeys(["cell", "label", *Cell(Architecture((64,))).settings(), *counts])
+        return pd.DataFrame(table, columns=list(names))
+
+    def runs(self, study: str | None = None, *, bits: bool = False) -> "pd.DataFrame":
+        """A row per run, cells in the study's order and by seed.
+
+        Parameters
+        ----------
+        study : str | None
+        bits : bool, default=False
+            Add `test_bits`: right or wrong for each test digit, uint8 array (ceil(n / 8),) as `numpy.packbits` packs.
+
+        Returns
+        -------
+        DataFrame
+            `run`, `cell`, `seed`, `role` (in the study; of all studies the most common), `status`, the columns of
+            table run, and those of table prediction behind `test_` and `validation_`, with `accuracy`, a fraction.
+        """
+        import pandas as pd
+
+        own = [column.name for column in schema.RUN.columns if column.name not in ("id", "cell", "seed", "status")]
+        chosen = [*(f"run.{name}" for name in own), *_part_columns("test"), *_part_columns("validation")]
+        query = f"""
+            SELECT run.id AS run, run.cell, run.seed, {_ROLE} AS role, {_STATUS} AS status,
+                   {", ".join([*chosen, "test.correct AS test_bits"] if bits else chosen)}
+            FROM run JOIN cell ON cell.id = run.cell {_IN_ORDER}
+            LEFT JOIN prediction AS test ON test.run = run.id AND test.part = 'test'
+            LEFT JOIN prediction AS validation ON validation.run = run.id AND validation.part = 'validation'
+            WHERE {_OF_STUDY} ORDER BY position, cell.rowid, seed"""
+        frame = self._frame(query, {"study": study})
+        if bits:
+            packed = [np.frombuffer(blob, np.uint8) if isinstance(blob, bytes) else None for blob in frame["test_bits"]]
+            frame["test_bits"] = pd.Series(packed, dtype=object)
+        return frame
+
+    def epochs(self, study: str | None = None) -> "pd.DataFrame":
+        """A row per run and epoch, with the columns of table epoch."""
+        query = f"SELECT epoch.* FROM epoch JOIN run ON run.id = epoch.run WHERE {_OF_STUDY} ORDER BY run, epoch"
+        return self._frame(query, {"study": study})
+
+    def predictions(self, run: str) -> "pd.DataFrame":
+        """A row per digit of a run: `index`, `label`, `predicted`, `correct`, `part`; `run` as in `find_run`."""
+        import pandas as pd
+
+        evaluations = self._evaluations(self.find_run(run)).values()
+        frames = [
+            pd.DataFrame({"index": on.digits.indices, "label": on.digits.labels, "predicted": on.predicted,
+                          "correct": on.correct, "part": on.digits.part})
+            for on in evaluations
+        ]  # fmt: skip
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_PREDICTION_COLUMNS)
+
+    def measurements(self) -> "pd.DataFrame":
+        """A row per probe, in the order of measuring."""
+        return self._frame("SELECT * FROM measurement ORDER BY number")
+
+    def measured(self) -> set[str]:
+        """Architecture keys that have a measurement."""
+        return {key for (key,) in self._rows("SELECT DISTINCT architecture_key FROM measurement")[1]}
+
+    def timings(self) -> list[tuple[str, int, float]]:
+        """Cell, epochs done and seconds from end to end of every done run: what later runs will take."""
+        query = "SELECT cell, epochs_done, end_to_end_seconds FROM run WHERE status = 'done'"
+        return [(cell, epochs, seconds) for cell, epochs, seconds in self._rows(query)[1]]
+
+    def environments(self) -> "pd.DataFrame":
+        """A row per environment; `packages` and `variables` are JSON text."""
+        return self._frame("SELECT * FROM environment ORDER BY rowid")
+
+    def find_run(self, text: str) -> str:
+        """The id of the run named by its id or by a prefix of 4 or more characters that no other begins with.
+
+        Raises
+        ------
+        ConfigurationError
+            None, or several, are named so.
+        """
+        return _only("run", text, [run for (run,) in self._rows(*_beginning("run", text))[1]], "")
+
+    def find_cell(self, text: str, study: str | None = None) -> str:
+        """The id of the cell named by its id, by a prefix of 4 or more characters, or by its label where it is unique.
+
+        Raises
+        ------
+        ConfigurationError
+            None, or several, are named so.
+        """
+        cells = [(row["id"], row["label"]) for row in self._cell_rows(study)]
+        by_label = [id_ for id_, label in cells if label == text]
+        by_prefix = [id_ for id_, _ in cells if len(text) >= MIN_PREFIX and id_.startswith(text.lower())]
+        return _only("cell", text, by_label or by_prefix, did_you_mean(text, [label for _, label in cells]))
+
+    def run_detail(self, run: str) -> RunDetail:
+        """Everything about a run, named as in `find_run`."""
+        id_ = self.find_run(run)
+        names, rows = self._rows(
+            f"SELECT run.*, {_STATUS} AS shown, content FROM run JOIN cell ON cell.id = cell WHERE run.id = :run",
+            {"run": id_},
+        )
+        _, studies = self._rows("SELECT study FROM study_run WHERE run = :run ORDER BY study", {"run": id_})
+        with self._sense():
+            row = dict(zip(names, rows[0], strict=True))
+            times = (row["attempt"], row["started_at"], row["finished_at"])
+            asked = Run(Cell.from_content(json.loads(row["content"])), row["seed"])
+            result = self._result(asked, row) if row["engine"] is not None else None
+            return RunDetail(asked, row["shown"], *times, tuple(name for (name,) in studies), result)
+
+    def _result(self, run: Run, row: Mapping[str, Any]) -> RunResult:
+        _, epochs = self._rows(f"SELECT {_EPOCH} FROM epoch WHERE run = :run ORDER BY epoch", {"run": run.id})
+        names, [values] = self._rows("SELECT * FROM environment WHERE id = :id", {"id": row["environment"]})
+        evaluations = self._evaluations(run.id)
+        return RunResult(
+            run=run,
+            environment=_environment(dict(zip(names, values, strict=True))),
+            ledger=Ledger(**{field.name: row[field.name] for field in fields(Ledger)}),
+            epochs=tuple(EpochRecord(*epoch) for epoch in epochs),
+            differences=tuple(json.loads(row["differences"])),
+            test=evaluations.get("test"),
+            validation=evaluations.get("validation"),
+            **{name: row[name] for name in schema.RESULT_FIELDS},
+        )
+
+    def _evaluations(self, run: str) -> dict[str, Evaluation]:
+        """By part, test first."""
+        names, rows = self._rows(
+            """SELECT prediction.*, dataset, n_classes, indices, labels.labels AS truth
+               FROM prediction JOIN labels ON labels.id = prediction.labels
+               WHERE run = :run ORDER BY prediction.part""",
+            {"run": run},
+        )
+        parts = [dict(zip(names, row, strict=True)) for row in rows]
+        with self._sense():
+            return {row["part"]: _evaluation(row) for row in parts}
+
+
+_PREDICTION_COLUMNS = ["index", "label", "predicted", "correct", "part"]
+_EPOCH = ", ".join(field.name for field in fields(EpochRecord))
+_ROLE = "(SELECT min(role) FROM study_run WHERE study_run.run = run.id AND (:study IS NULL OR study = :study))"
+
+
+def _part_columns(part: str) -> list[str]:
+    """The numbers of table prediction, and the accuracy, named after the part."""
+    left_out = ("run", "part", "bin_count", "bin_confidence", "bin_accuracy", "correct", "predicted")
+    names = [column.name for column in schema.PREDICTION.columns if column.name not in left_out]
+    accuracy = f"1.0 * {part}.n_correct / {part}.n AS {part}_accuracy"
+    return [accuracy, *(f"{part}.{name} AS {part}_{name}" for name in names)]
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """Length of the union of the intervals, in seconds."""
+    total, reached = 0.0, 0.0
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def _beginning(table: str, text: str) -> tuple[str, dict[str, str]]:
+    prefix = text.lower() if len(text) >= MIN_PREFIX else "none"
+    return f"SELECT id FROM {table} WHERE id >= :low AND id < :high", {"low": prefix, "high": prefix + "~"}
+
+
+def _only(kind: str, text: str, found: list[str], near: str) -> str:
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+        raise ConfigurationError(f"{kind} {text}", f"{len(found)} are named so", f"say which: {listed}")
+    way_out = near or f"an id, or {MIN_PREFIX} or more of its first characters, is needed"
+    raise ConfigurationError(f"{kind} {text}", "the store holds none of that name", way_out)
+
+
+def _environment(row: dict[str, Any]) -> Environment:
+    del row["id"]
+    pairs = {name: tuple(json.loads(row[name]).items()) for name in ("packages", "variables")}
+    return Environment(**{**row, **pairs})
+
+
+def _evaluation(row: Mapping[str, Any]) -> Evaluation:
+    digits = PartLabels(
+        row["dataset"],
+        row["part"],
+        row["n_classes"],
+        np.frombuffer(row["indices"], "<i4"),
+        np.frombuffer(row["truth"], np.uint8),
+    )
+    return Evaluation(
+        digits=digits,
+        predicted=np.frombuffer(row["predicted"], np.uint8),
+        **{name: float("nan") if row[name] is None else row[name] for name in schema.EVALUATION_FIELDS},
+        bin_count=np.array(json.loads(row["bin_count"]), np.int64),
+        bin_confidence=_floats(row["bin_confidence"]),
+        bin_accuracy=_floats(row["bin_accuracy"]),
+    )
+
+
+def _floats(text: str) -> NDArray[np.float64]:
+    return np.array(json.loads(text), np.float64)
