@@ -27,6 +27,8 @@ from mnistlab.analysis.results import ResultsTable
         (Estimate(0.975, 0.971753, 0.977882, n=10_000, kind="wilson"), "97.50 (97.18 to 97.79)"),
         (Estimate(0.791667, 0.576585, 1.0, n=3, kind="crossed"), "79 (58 to 100) (3)"),
         (Estimate(0.97, n=1), "97 (1)"),
+        (Estimate(0.1, 0.1, 0.1 + 1e-17, n=5), "10 (5)"),
+        (Estimate(0.1, 0.1, 0.1 + 1e-16, n=5), "10 (5)"),
         (Estimate(None), "–"),
     ],
 )

@@ -175,7 +175,7 @@ def test_a_file_may_carry_a_byte_order_mark_and_foreign_line_ends(tmp_path):
     ("[data]\ntrain_test_splits = 60", ("data.train_test_splits 60: a fraction between 0 and 1 is needed"
      " (did you mean 0.6?)")),
     ("[data]\ntrain_test_splits = [0.5, 1.2]", ("data.train_test_splits 1.2: a fraction between 0 and 1 is needed"
-     " (did you mean 0.012?)")),
+     "")),
     ("[data]\ntrain_test_splits = nan", "data.train_test_splits nan: a fraction between 0 and 1 is needed"),
     ("[data]\nvalidation_split = true", "data.validation_split true: a fraction between 0 and 1 is needed"),
     ("[data]\nprotocol = 'offical'", ("data.protocol offical: one of official, merged is needed"
@@ -388,7 +388,7 @@ def test_the_name_of_an_ad_hoc_study_depends_on_its_cells_alone():
     ({"train_fraction": "60"}, "--train-fraction 60: a fraction between 0 and 1 is needed (did you mean 0.6?)"),
     ({"train_fraction": "0"}, "--train-fraction 0: a fraction between 0 and 1 is needed, more than 0"),
     ({"train_fraction": "nan"}, "--train-fraction nan: a fraction between 0 and 1 is needed"),
-    ({"train_fraction": "1.2"}, "--train-fraction 1.2: a fraction between 0 and 1 is needed (did you mean 0.012?)"),
+    ({"train_fraction": "1.2"}, "--train-fraction 1.2: a fraction between 0 and 1 is needed"),
     ({"train_fraction": "half"}, "--train-fraction half: a number is needed"),
     ({"learning_rate": "0"}, "--learning-rate 0: a number above 0 below 1000 is needed"),
     ({"learning_rate": "inf"}, "--learning-rate inf: a number above 0 below 1000 is needed"),

@@ -1,3 +1,39 @@
-"""Which multilayer perceptron to use on MNIST-like images, what every knob buys and costs, and how sure one can be."""
+"""Which multilayer perceptron to use on MNIST-like images, what every knob buys and costs, and how sure one can be.
+
+`mnistlab.run` and the other verbs come from `mnistlab.lab`, which is loaded when the first of them is used.
+"""
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mnistlab.lab import data_fetch, data_show, open_store, plan, report, results, run, show, status
+    from mnistlab.study import load_config
 
 __version__ = "0.1.0"
+
+__all__ = ["data_fetch", "data_show", "load_config", "open_store", "plan", "report", "results", "run", "show", "status"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'mnistlab' has no attribute {name!r}")
+    from mnistlab import lab
+
+    return getattr(lab, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Importing a module binds its name here; `plan` and `report` stay the verbs although modules are named so too."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in __all__:
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

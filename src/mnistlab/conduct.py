@@ -5,6 +5,7 @@ import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -124,9 +125,10 @@ class _Conductor:
             events = execute(
                 next_group, workers=self.plan.workers, settings=self.settings, budget=self.budget, stop=self.stop
             )
-            for event in events:
-                self.take(event)
-                self.tell()
+            with closing(events):  # a fault of the store ends the processes, too
+                for event in events:
+                    self.take(event)
+                    self.tell()
         return not left and not self.stop.requested
 
     def seconds(self, group: Group) -> float:
@@ -138,8 +140,7 @@ class _Conductor:
 
         if isinstance(event, Started):
             self.writer.start(run.id for run in event.group.runs)
-        elif isinstance(event, Finished):
-            self.writer.commit(event.result)
+        elif isinstance(event, Finished) and self.writer.commit(event.result):
             self.counts[event.result.status] += 1
             if event.result.status == "done":
                 self.learn(event.result)
@@ -167,7 +168,7 @@ class _Conductor:
             self.tell(f"measuring time and memory of {shape} alone, {number} of {len(todo)}")
             found = probe_alone(
                 planned.engine, Run(planned.cell, self.plan.study.seeds[0]), key, settings=self.settings,
-                timeout=_PROBE_TIMEOUT, stop=self.stop,
+                timeout=min(_PROBE_TIMEOUT, self.budget.left or _PROBE_TIMEOUT), stop=self.stop,
             )  # fmt: skip
             if found is not None:
                 self.writer.add_measurement(found)

@@ -74,10 +74,10 @@ def _curve_caption(axis: str) -> Callable[["pd.DataFrame"], str]:
 
 
 EXHIBITS = (
-    Exhibit("results", "What does each cell reach, and what does it cost?", lambda results: results.rows,
-            results_cells, None, _results_caption),
     Exhibit("width", "Does a wider layer help?", width_table, curve_cells("width"), draw_width_performance,
             _curve_caption("width")),
     Exhibit("depth", "Do more layers help?", depth_table, curve_cells("depth"), draw_depth_performance,
             _curve_caption("depth")),
+    Exhibit("results", "What does each cell reach, and what does it cost?", lambda results: results.rows,
+            results_cells, None, _results_caption),
 )  # fmt: skip

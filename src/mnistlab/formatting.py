@@ -46,10 +46,10 @@ def with_spread(estimate: Estimate, scale: float = 1.0) -> str:
         return NOTHING
     value = estimate.value * scale
     count = "" if estimate.kind in ("wilson", "exact") else f" ({estimate.n})"
-    if estimate.low is None or estimate.high is None:
+    if estimate.low is None or estimate.high is None or math.isclose(estimate.low, estimate.high):
         return f"{significant(value)}{count}"
     low, high = estimate.low * scale, estimate.high * scale
-    decimals = _decimals((high - low) / 2, value)
+    decimals = _decimals((high - low) / 2)
     if estimate.kind == "wilson" or round(high - value, decimals) != round(value - low, decimals):
         return f"{value:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f}){count}"
     return f"{value:.{decimals}f} ± {high - value:.{decimals}f}{count}"
@@ -176,20 +176,21 @@ def results_cells(rows: "pd.DataFrame") -> Cells:
         "parameters": lambda row: f"{row['parameters']:,}",
         "training s": lambda row: with_spread(row["seconds_steps"]),
         "timing": lambda row: row["timing"] if isinstance(row["timing"], str) else NOTHING,
+        "end to end s": lambda row: with_spread(row["seconds_end_to_end"]),
         "epochs": lambda row: f"{row['epochs']:,}",
         "done": lambda row: with_spread(row["epochs_done"]),
         "stopped by": lambda row: _stopped(row["stopped_by"]),
-        "end to end s": lambda row: with_spread(row["seconds_end_to_end"]),
         "on these digits %": lambda row: percent(row["accuracy_these_digits"]),
         "those trained %": lambda row: percent(row["accuracy_trained"]),
         "validation %": lambda row: percent(row["validation_accuracy"]),
         "log-loss": lambda row: with_spread(row["log_loss"]),
+        "Brier": lambda row: with_spread(row["brier"]),
         "macro F1 %": lambda row: percent(row["macro_f1"]),
         "ECE %": lambda row: percent(row["ece"]),
         "ECE floor %": lambda row: NOTHING if _missing(row["ece_floor"]) else significant(row["ece_floor"] * 100),
+        "µs an image": lambda row: _probed(row, row["inference_us_per_image"].value, significant),
         "peak memory": lambda row: _probed(row, row["peak_bytes"].value, size),
         "state memory": lambda row: _probed(row, row["parameter_bytes"], size),
-        "µs an image": lambda row: _probed(row, row["inference_us_per_image"].value, significant),
         "J a step": lambda row: _probed(row, row["energy_joules"] and row["energy_joules"].value, significant),
         "id": lambda row: row["cell"],
         "to see a network": _source,
@@ -247,10 +248,8 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def _decimals(half_width: float, value: float) -> int:
-    """Decimals that show the half-width to about two digits; without a spread, the value to four."""
-    if half_width <= 0:
-        return 2 if abs(value) >= 1 else 4
+def _decimals(half_width: float) -> int:
+    """Decimals that show the half-width to two digits."""
     return min(max(0, 1 - math.floor(math.log10(half_width))), 6)
 
 

@@ -3,6 +3,7 @@
 Here the two ends meet: what the store holds goes to the plan as a value, what the engines yield goes into the store.
 """
 
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -112,6 +113,9 @@ def run(
     -------
     RunSummary
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigurationError("mnistlab.run", "a worker process that loads this script has come to it again",
+                                 'put the call below `if __name__ == "__main__":`')  # fmt: skip
     started = time.monotonic()
     study, places = as_study(source, seeds=seeds), places or Places.find()
     places = replace(places, store=Path(store)) if store is not None else places
@@ -181,8 +185,15 @@ def report(study: str | None = None, *, places: Places | None = None) -> Path:
     name = study_name(store, study)
     state = next((state for state in store.studies() if state.study == name), None)
     if name is None or state is None:
-        raise ConfigurationError(f"report {name or ''}", f"{places.store} holds no run of it", "run it first")
-    return write_report(name, results(name, places=places), state, places.reports / f"{name}.html")
+        raise ConfigurationError(f"study {name}" if name else str(places.store), "nothing has been run yet",
+                                 f"mnistlab run {study or 'smoke'}")  # fmt: skip
+    path = places.reports / f"{name}.html"
+    try:
+        return write_report(name, results(name, places=places), state, path)
+    except OSError as fault:
+        raise MachineError(
+            str(path), f"cannot be written: {fault.strerror}", "name another folder with --home"
+        ) from fault
 
 
 def show(run: str, *, places: Places | None = None) -> RunDetail:
@@ -198,6 +209,8 @@ def _plan(
     from mnistlab.instruments.resources import available_bytes, usable_cores
 
     runs = len(study.cells) * len(study.seeds)
+    if workers is not None and workers < 1:
+        raise ConfigurationError(f"--workers {workers}", "a whole number of 1 or more is needed")
     if runs > max_runs:
         raise ConfigurationError(f"study {study.name}", f"{runs:,} runs are more than {max_runs:,}",
                                  f"--max-runs {runs} allows them")  # fmt: skip
@@ -231,7 +244,7 @@ def _threads() -> int:
 
 def _check_device(device: str) -> None:
     if device not in ("cpu", "gpu"):
-        raise ConfigurationError(f"--device {device}", "one of cpu, gpu is needed")
+        raise ConfigurationError(f"--device {device or repr(device)}", "one of cpu, gpu is needed")
     if device == "gpu":
         import jax
 

@@ -121,8 +121,8 @@ def cell_size(cell: Cell, info: DatasetInfo) -> CellSize:
     layers = cell.architecture
     check_features(cell.features, info.n_pixels, parts.train)
     if batch > parts.train:
-        raise InvalidFieldError("batch_size", batch, f"the training part has only {parts.train:,} examples",
-                                f"at most {parts.train}")  # fmt: skip
+        raise InvalidFieldError("batch_size", batch, f'the training part of "{cell.label}" has only '
+                                f"{parts.train:,} examples", f"at most {parts.train}")  # fmt: skip
     return CellSize(
         n_features=columns, n_classes=classes, n_train=parts.train, n_validation=parts.validation, n_test=parts.test,
         parameters=layers.parameters(columns, classes),

@@ -65,7 +65,7 @@ def _fraction(*, zero: bool, one: bool) -> Check:
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
             raise InvalidFieldError(name, value, wanted)
         if not 0 <= value <= 1:
-            hint = f"did you mean {value / 100:g}?" if 1 < value < 100 or (value == 100 and one) else ""
+            hint = f"did you mean {value / 100:g}?" if 2 <= value < 100 or (value == 100 and one) else ""
             raise InvalidFieldError(name, value, wanted, hint)
         if (value == 0 and not zero) or (value == 1 and not one):
             raise InvalidFieldError(name, value, f"{wanted}, {'more than 0' if value == 0 else 'less than 1'}")

@@ -165,30 +165,28 @@ def test_a_full_database_is_the_machine_s_fault_and_loses_nothing(tmp_path):
     assert check_legal(path) == {first.run.id}
 
 
-@pytest.mark.slow
-def test_thirty_kills_lose_no_committed_run_and_the_rest_goes_on_at_once(tmp_path):
-    moments = random.Random(30)
-    path, study = tmp_path / "killed.sqlite", small_study(*SIZE_OF_KILLED)
-    told = set()
-    for _ in range(30):
-        with subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, text=True) as writer:
-            for _ in range(moments.randrange(6)):
-                told.update(writer.stdout.readline().split())
-            select.select([], [], [], moments.random() * 0.05)
-            writer.send_signal(signal.SIGKILL)
-            told.update(writer.stdout.read().split())
-        if path.exists():
-            assert told <= open_store(path).finished()  # the reader comes first and may have to undo half a commit
-            check_legal(path)
-    assert 30 < len(told) < len(runs_of(study))
-    subprocess.run([sys.executable, __file__, path], check=True, stdout=subprocess.DEVNULL)
-    whole = planned_store(tmp_path / "whole.sqlite", study)
-    with open_writer(whole, holder="test") as writer:
-        writer.commit(*map(result_of, runs_of(study)))
-    assert dump(path) == dump(whole)
+@contextmanager
+def writers(path):
+    """A process that forks a writer for each line it is given, so that imports are paid for once."""
+    command = [sys.executable, __file__, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+
+        def new_writer():
+            print("go", file=server.stdin, flush=True)
+            return int(server.stdout.readline()), server.stdout
+
+        yield new_writer
+        server.stdin.close()
 
 
-SIZE_OF_KILLED = (20, 15)
+def serve(path):
+    for _ in sys.stdin:
+        if (writer := os.fork()) == 0:
+            print(os.getpid(), flush=True)  # noqa: T201
+            write_until_killed(path)
+            os._exit(0)
+        os.waitpid(writer, 0)
+        print("gone", flush=True)  # noqa: T201
 
 
 def write_until_killed(path):
@@ -204,17 +202,45 @@ def write_until_killed(path):
                 print(run.id, flush=True)  # noqa: T201
 
 
+SIZE_OF_KILLED = (30, 20)
+
+
+@pytest.mark.slow
+def test_thirty_kills_lose_no_committed_run_and_the_rest_goes_on_at_once(tmp_path):
+    moments = random.Random(30)
+    path, study = tmp_path / "killed.sqlite", small_study(*SIZE_OF_KILLED)
+    told = set()
+    with writers(path) as new_writer:
+        for _ in range(30):
+            pid, lines = new_writer()
+            told.update(lines.readline().strip() for _ in range(moments.randrange(6)))
+            select.select([], [], [], moments.random() * 0.01)
+            os.kill(pid, signal.SIGKILL)
+            told.update(line.strip() for line in iter(lines.readline, "gone\n"))
+            assert told <= open_store(path).finished()  # the reader comes first and may have to undo half a commit
+            assert not told or told <= check_legal(path)
+    assert 30 < len(told) < len(runs_of(study))
+    write_until_killed(path)
+    whole = planned_store(tmp_path / "whole.sqlite", study)
+    with open_writer(whole, holder="test") as writer:
+        writer.commit(*map(result_of, runs_of(study)))
+    assert dump(path) == dump(whole)
+
+
+@pytest.mark.slow
 def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_store(tmp_path):
     path = tmp_path / "lab.sqlite"
-    with subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, text=True) as writer:
-        writer.stdout.readline()
-        with pytest.raises(StoreError, match=f"process {writer.pid}, the process to be killed, is writing to it"):
+    with writers(path) as new_writer:
+        pid, lines = new_writer()
+        lines.readline()
+        with pytest.raises(StoreError, match=f"process {pid}, the process to be killed, is writing to it"):
             open_writer(path, holder="test")
         assert open_store(path).studies()[0].done >= 1  # who only reads is not kept away
         seen = [len(open_store(path).finished()) for _ in range(20)]
-        writer.kill()
+        os.kill(pid, signal.SIGKILL)
+        assert list(iter(lines.readline, "gone\n"))
+        open_writer(path, holder="test").close()
     assert seen == sorted(seen)
-    open_writer(path, holder="test").close()
 
 
 @pytest.mark.parametrize("loss", ["file", "folder", "moved", "replaced"])
@@ -393,4 +419,4 @@ def test_a_hundred_thousand_planned_runs_are_opened_and_counted(tmp_path):
 
 
 if __name__ == "__main__":
-    write_until_killed(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]))

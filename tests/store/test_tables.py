@@ -112,6 +112,12 @@ def test_predictions_are_a_row_per_digit_of_both_parts(example, store):
     assert list(store.predictions(example.runs[1].id)) == list(table)
 
 
+def test_what_was_measured_and_how_long_runs_took_is_handed_over(example, store):
+    assert store.measured() == {"key"}
+    cells = [example.runs[0].cell.id, example.runs[2].cell.id]
+    assert sorted(store.timings()) == sorted((cell, 3, 0.25 + 0.5 + 2.0 + 0.125) for cell in cells)
+
+
 def test_cells_come_back_in_the_study_s_order(example, store):
     assert store.cells("small") == store.cells() == list(example.cells)
     assert store.cells("unknown") == []

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, t
+from scipy.special import stdtrit
+from scipy.stats import binomtest
 
 from mnistlab.analysis.estimate import Estimate
 
@@ -197,7 +198,7 @@ def resolution(cells: Sequence[Replicates], *, level: float = 0.95) -> float | N
     errors, dfs = errors[pairs], dfs[pairs]
     if np.isnan(dfs).all():
         return None
-    return float((t.ppf([(1 + level) / 2, POWER], np.nanmedian(dfs))).sum() * np.nanmedian(errors))
+    return float(stdtrit(np.nanmedian(dfs), [(1 + level) / 2, POWER]).sum() * np.nanmedian(errors))
 
 
 def _check_level(level: float) -> None:
@@ -208,7 +209,7 @@ def _check_level(level: float) -> None:
 def _symmetric(
     mean: float, error: float, df: float, limits: tuple[float, float], *, level: float, n: int, kind: str
 ) -> Estimate:
-    half = float(t.ppf((1 + level) / 2, df)) * error
+    half = float(stdtrit(df, (1 + level) / 2)) * error
     low, high = (float(np.clip(end, *limits)) for end in (mean - half, mean + half))
     return Estimate(mean, low, high, level, n, kind)
 

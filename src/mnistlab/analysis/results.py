@@ -109,21 +109,17 @@ def depth_table(results: ResultsTable) -> pd.DataFrame:
 
 
 def _counts(done: pd.DataFrame, n_classes: int) -> dict[str, Any]:
-    collapsed = int(_collapsed(done, n_classes).sum())
-    trained = done[~_collapsed(done, n_classes)]
+    trained = done[done["test_accuracy"].astype(float) >= collapse_threshold(n_classes)]
+    accuracy = _accuracy(done)
     return {
         "runs": tuple(done["run"]),
         "seeds": len(done),
         "trained": len(trained),
-        "collapsed": collapsed,
+        "collapsed": len(done) - len(trained),
         "engine": ", ".join(sorted(set(done["engine"]))) or None,
-        "accuracy": _accuracy(done),
-        "accuracy_trained": _accuracy(trained),
+        "accuracy": accuracy,
+        "accuracy_trained": accuracy if len(trained) == len(done) else _accuracy(trained),
     }
-
-
-def _collapsed(done: pd.DataFrame, n_classes: int) -> "pd.Series[bool]":
-    return done["test_accuracy"].astype(float) < collapse_threshold(n_classes)
 
 
 def _accuracy(done: pd.DataFrame) -> Estimate:

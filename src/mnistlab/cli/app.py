@@ -1,21 +1,33 @@
 """The command `mnistlab`: its commands, loaded when they are called, and what a fault ends with."""
 
+import difflib
+import errno
 import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+from cyclopts.exceptions import UnknownCommandError
 
 from mnistlab import __version__
-from mnistlab.errors import ConfigurationError, MnistlabError
+from mnistlab.errors import ConfigurationError, MachineError, MnistlabError, did_you_mean
 
 app = App(
     name="mnistlab",
     help="Which multilayer perceptron to use on MNIST-like images, what every knob buys and costs, and how sure one "
     "can be.",
     version=__version__,
+    help_format="plaintext",
     help_on_error=False,
     result_action="return_value",
 )
@@ -41,34 +53,77 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
-        status = _tell(ConfigurationError("command", _one_line(error), "mnistlab --help"))
+        status = _tell(_in_our_words(error))
     except MnistlabError as error:
         status = _tell(error)
     except KeyboardInterrupt:
         status = 130
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output has gone (`| head`)
+        status = _drop_output()
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):  # what rich makes of one while it prints help
+            raise
         status = 0
+    except OSError as fault:
+        if fault.errno != errno.ENOSPC:
+            status = _log(fault)
+        else:
+            _drop_output()
+            status = _tell(MachineError(fault.filename or "output", "no space left on the device", "make room"))
     except Exception as fault:  # noqa: BLE001 - the border: whatever is left is a fault of ours
         status = _log(fault)
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _drop_output() -> int:
+    # Python would complain again when it closes stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
 def _tell(error: MnistlabError) -> int:
-    sys.stderr.write(f"mnistlab: error: {error}\n")
+    _say(str(error))
     return error.exit_status
 
 
-def _one_line(error: CycloptsError) -> str:
-    return " ".join(str(error).split())[:500]
+def _say(fault: str) -> None:
+    # Whatever a name holds, it is one line and moves no cursor.
+    line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in fault)
+    sys.stderr.write(f"mnistlab: error: {line}\n")
+
+
+def _in_our_words(error: CycloptsError) -> ConfigurationError:
+    """What the parser could not make sense of: the word, why, the way out."""
+    command = " ".join(["mnistlab", *(error.command_chain or ())])
+    usage = f"`{command} --help` shows what it takes"
+    match error:
+        case CoercionError(__cause__=ConfigurationError() as ours):
+            return ours
+        case CoercionError(token=token) if token is not None:  # of the kinds we use only bool is left to fail
+            return ConfigurationError(f"{token.keyword} {token.value}", "true or false is needed")
+        case UnknownCommandError(app=App() as group, unused_tokens=[word, *_]):
+            return ConfigurationError(word, "unknown command", did_you_mean(word, [n for n in group if n[0] != "-"]))
+        case UnknownOptionError(token=token):
+            word = token.keyword or token.value
+            known = {name.lstrip("-"): name for argument in error.argument_collection for name in argument.names}
+            near = difflib.get_close_matches(word.lstrip("-"), known, n=1)
+            hint = f"did you mean {known[near[0]]}?" if near else usage
+            return ConfigurationError(word, f"`{command}` has no such flag", hint)
+        case RepeatArgumentError(token=token):
+            way_out = "say it once; several values go behind one flag, as in --nodes 32,64"
+            return ConfigurationError(str(token.keyword), "given twice", way_out)
+        case MissingArgumentError(argument=argument) if argument is not None:
+            return ConfigurationError(error.keyword or argument.name, "a value is needed", usage)
+        case UnusedCliTokensError(unused_tokens=[word, *_]):
+            return ConfigurationError(word, f"one word too many for `{command}`", usage)
+    return ConfigurationError(command, " ".join(str(error).split())[:500], usage)
 
 
 def _log(fault: Exception) -> int:
     with tempfile.NamedTemporaryFile("w", prefix="mnistlab-", suffix=".log", delete=False, encoding="utf-8") as log:
         traceback.print_exception(fault, file=log)
     why = " ".join(str(fault).split())[:200] or type(fault).__name__
-    sys.stderr.write(f"mnistlab: error: {type(fault).__name__}: {why} (a fault of ours; details in {log.name})\n")
+    _say(f"{type(fault).__name__}: {why} (a fault of ours; details in {log.name})")
     return 1
 
 

@@ -1,13 +1,15 @@
 """What plan, run, status and show print: a plain document for JSON, lines for people. Values in, text out."""
 
 import shlex
+import textwrap
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
 from mnistlab.conduct import RunSummary
+from mnistlab.datasets import catalog
 from mnistlab.formatting import NOTHING, document, percent, seconds, size, text_table
-from mnistlab.plan import CellSize, Plan
+from mnistlab.plan import CellSize, Plan, cell_size
 from mnistlab.records import Evaluation, RunResult
 from mnistlab.spec import Cell
 from mnistlab.store.tables import RunDetail, StudyStatus
@@ -16,11 +18,9 @@ from mnistlab.study import flags_of
 _CURVE_ROWS = 20
 
 
-def cell_document(cell: Cell, cell_size: CellSize | None = None) -> dict[str, Any]:
+def cell_document(cell: Cell, sizes: CellSize) -> dict[str, Any]:
     """A cell in the public shape."""
-    counts = {}
-    if cell_size is not None:
-        counts = {"parameters": cell_size.parameters, "flops_per_step": cell_size.flops_per_step}
+    counts = {"parameters": sizes.parameters, "flops_per_step": sizes.flops_per_step}
     return {"cell": cell.id, "label": cell.label, **cell.content(), **counts}
 
 
@@ -48,17 +48,23 @@ def plan_text(plan: Plan, width: int) -> str:
         for p in plan.cells
     ]  # fmt: skip
     columns = ["cell", "parameters", "FLOPs a step", "examples", "epochs", "to do", "time", "id"]
+    networks, cells = count(plan.networks, "network"), count(len(plan.cells), "cell")
     price = plan.seconds
-    basis = f"from {price.n:,} runs done here" if price.n else "a first guess: nothing has been run here yet"
+    basis = f"from {count(price.n, 'run')} done here" if price.n else "a first guess, nothing like it has been run here"
     time = f"about {seconds(price.value)} ({seconds(price.low)} to {seconds(price.high)})"
-    lines = [
-        f"{plan.study.name}: {len(plan.cells):,} cells, {plan.networks:,} networks, {plan.to_do:,} to do",
+    return "\n".join([
+        *textwrap.wrap(f"{plan.study.name}: {cells}, {networks}, {plan.to_do:,} to do", width),
         text_table(columns, rows, width),
         "",
-        f"Time: {time} with {plan.workers} processes; {basis}.",
-        f"Memory: about {size(plan.peak_bytes)}. Arithmetic: {plan.flops_total:.3g} floating-point operations.",
-    ]
-    return "\n".join(lines)
+        *textwrap.wrap(f"Time: {time} in {count(plan.workers, 'process', 'processes')}; {basis}.", width),
+        *textwrap.wrap(f"Memory: about {size(plan.peak_bytes)}. Arithmetic: {plan.flops_total:.3g} floating-point "
+                       "operations, all networks together.", width),
+    ])  # fmt: skip
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """`1 cell`, `6 cells`, `2 processes`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def summary_document(summary: RunSummary) -> dict[str, Any]:
@@ -101,7 +107,7 @@ def _status(row: StudyStatus) -> dict[str, Any]:
 def status_text(rows: list[StudyStatus], width: int) -> str:
     """A line per study."""
     if not rows:
-        return "No study has been run yet; `mnistlab run smoke` runs a small one."
+        return textwrap.fill("No study has been run yet; `mnistlab run smoke` runs a small one.", width)
     columns = ["study", "done", "running", "to do", "failed", "diverged", "timed out", "networks/s", "time left"]
     lines = []
     for row, told in zip(rows, map(_status, rows), strict=True):
@@ -119,10 +125,11 @@ def repeat_command(detail: RunDetail) -> str:
 
 def run_document(detail: RunDetail) -> dict[str, Any]:
     """What `show --json` prints: everything stored but the digits' own predictions, which stay in the store."""
+    cell = detail.run.cell
     content: dict[str, Any] = {
         "run": detail.run.id, "seed": detail.run.seed, "status": detail.status, "attempt": detail.attempt,
         "started_at": detail.started_at, "finished_at": detail.finished_at, "studies": detail.studies,
-        **cell_document(detail.run.cell), "command": repeat_command(detail),
+        **cell_document(cell, cell_size(cell, catalog.info(cell.dataset))), "command": repeat_command(detail),
     }  # fmt: skip
     if (result := detail.result) is not None:
         plain = ("engine", "program", "members", "reason", "epochs_done", "best_epoch", "stopped_by", "weights_sha256",

@@ -1,14 +1,17 @@
 """What every command shares: the flags that say where things lie, JSON on stdout, the progress line on stderr."""
 
 import json as jsonlib
+import re
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from mnistlab import formatting
 from mnistlab.errors import ConfigurationError
@@ -46,6 +49,17 @@ class Where:
         return Places.find(self.home, self.store, self.data_dir, self.offline)
 
 
+def _whole(_kind: Any, tokens: Sequence[Token]) -> int:
+    (token,) = tokens
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", token.value):
+        return int(token.value)
+    hint = ""
+    with suppress(ValueError, OverflowError):
+        hint = f"did you mean {int(number)}?" if (number := float(token.value)) == int(number) < 1e15 else ""
+    raise ConfigurationError(f"{token.keyword} {token.value or repr('')}", "a whole number is needed", hint)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]  # cyclopts by itself takes 3.5 for 4
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document on stdout.")]
 
 
@@ -77,7 +91,9 @@ def seconds_of(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1e9:
-        raise ConfigurationError(f"--budget {text}", "a positive time is needed", "for example 90s, 10m or 2h")
+        raise ConfigurationError(
+            f"--budget {text or repr(text)}", "a positive time is needed", "for example 90s, 10m or 2h"
+        )
     return value
 
 
@@ -102,7 +118,7 @@ class ProgressLine:
             self.told_at = time.monotonic()
         self.last = line
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Leave the line to what comes next."""
         if self.on_terminal and self.last:
             sys.stderr.write("\r" + " " * (terminal_width() - 1) + "\r")

@@ -1,6 +1,8 @@
 """`mnistlab plan`, `run`, `status`: what will be trained, training it, how far it is."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, field, make_dataclass
 from typing import Annotated, Any
 
@@ -12,13 +14,14 @@ from mnistlab.cli.output import (
     Json,
     ProgressLine,
     Where,
+    Whole,
     emit,
     emit_json,
     notify,
     seconds_of,
     terminal_width,
 )
-from mnistlab.errors import ConfigurationError
+from mnistlab.errors import ConfigurationError, InvalidFieldError
 from mnistlab.plan import Plan
 from mnistlab.study import FLAGS, Flag, Study, study_from_flags
 
@@ -42,10 +45,10 @@ def plan(
     study: str | None = None,
     /,
     *,
-    seeds: int | None = None,
+    seeds: Whole | None = None,
     engine: str = "auto",
-    workers: int | None = None,
-    max_runs: int = lab.MAX_RUNS,
+    workers: Whole | None = None,
+    max_runs: Whole = lab.MAX_RUNS,
     json: Json = False,
     flags: Flags = None,
     where: Where | None = None,
@@ -65,10 +68,9 @@ def plan(
     max_runs
         Refuse a larger plan.
     """
-    planned = lab.plan(
-        _study(study, flags), seeds=seeds, engine=engine, workers=workers, max_runs=max_runs,
-        places=(where or Where()).places,
-    )  # fmt: skip
+    source, places = _study(study, flags, seeds), (where or Where()).places
+    with _as_written(study):
+        planned = lab.plan(source, engine=engine, workers=workers, max_runs=max_runs, places=places)
     if json:
         emit_json(documents.plan_document(planned))
     else:
@@ -80,13 +82,13 @@ def run(
     /,
     *,
     budget: str | None = None,
-    seeds: int | None = None,
+    seeds: Whole | None = None,
     engine: str = "auto",
-    workers: int | None = None,
+    workers: Whole | None = None,
     device: str = "cpu",
     fresh: Annotated[bool, Parameter(negative="")] = False,
     yes: Annotated[bool, Parameter(negative="")] = False,
-    max_runs: int = lab.MAX_RUNS,
+    max_runs: Whole = lab.MAX_RUNS,
     json: Json = False,
     flags: Flags = None,
     where: Where | None = None,
@@ -114,18 +116,16 @@ def run(
     max_runs
         Refuse a larger plan.
     """
-    source, places = _study(study, flags), (where or Where()).places
+    source, places = _study(study, flags, seeds), (where or Where()).places
     seconds = None if budget is None else seconds_of(budget)
-    if seconds is None and not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        _ask(lab.plan(source, seeds=seeds, engine=engine, workers=workers, max_runs=max_runs, places=places))
     progress = ProgressLine()
-    try:
+    with _as_written(study), closing(progress):
+        if seconds is None and not yes and sys.stdin.isatty() and sys.stderr.isatty():
+            _ask(lab.plan(source, engine=engine, workers=workers, max_runs=max_runs, places=places))
         summary = lab.run(
-            source, budget=seconds, seeds=seeds, engine=engine, workers=workers, device=device, fresh=fresh,
-            max_runs=max_runs, places=places, on_progress=progress, notify=notify,
+            source, budget=seconds, engine=engine, workers=workers, device=device, fresh=fresh, max_runs=max_runs,
+            places=places, on_progress=progress, notify=notify,
         )  # fmt: skip
-    finally:
-        progress.end()
     if json:
         emit_json(documents.summary_document(summary))
     else:
@@ -148,13 +148,25 @@ def status(study: str | None = None, /, *, json: Json = False, where: Where | No
         emit(documents.status_text(rows, terminal_width()))
 
 
-def _study(study: str | None, flags: Any) -> Study:
+def _study(study: str | None, flags: Any, seeds: int | None) -> Study:
     given = {} if flags is None else {k: v for k, v in asdict(flags).items() if v is not None}
     if study is not None and given:
         names = ", ".join(flag.option for flag in FLAGS if flag.name in given)
-        raise ConfigurationError(f"STUDY {study}", f"{names} cannot change a study",
-                                 "give a study or flags, not both")  # fmt: skip
-    return lab.as_study(study) if study is not None else study_from_flags(given)
+        raise ConfigurationError(f"STUDY {study}", f"{names} cannot change a study", "give a study or flags, not both; "
+                                 "a flag takes one word, such as 32,64, and a switch none")  # fmt: skip
+    if seeds is not None and "seed" in given:
+        raise ConfigurationError(f"--seeds {seeds}", f"--seed {given['seed']} names the seeds", "give one of them")
+    return lab.as_study(study if study is not None else study_from_flags(given), seeds=seeds)
+
+
+@contextmanager
+def _as_written(study: str | None) -> Iterator[None]:
+    """Faults that show only beside the data, such as too large a batch, under the name their user wrote."""
+    try:
+        yield
+    except InvalidFieldError as error:
+        flag = next((flag.option for flag in FLAGS if flag.name == error.field), error.field)
+        raise error.named(flag if study is None else f"study {study}, {error.field}") from None
 
 
 def _ask(planned: Plan) -> None:

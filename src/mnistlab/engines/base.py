@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistlab.errors import ConfigurationError, did_you_mean
 from mnistlab.metrics import accuracy, evaluate, mean_log_loss
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Evaluation, RunResult
@@ -66,6 +67,8 @@ class Engine(Protocol):
 
 def engine_name(choice: str, cell: Cell) -> str:
     """The engine that trains `cell` when the user asked for `choice` (`auto` or a name)."""
+    if choice not in ("auto", *_ENGINES):
+        raise ConfigurationError(f"--engine {choice}", "no such engine", did_you_mean(choice, ("auto", *_ENGINES)))
     name = "reference" if choice == "auto" else choice
     if cell.framework not in _ENGINES[name]:
         raise ValueError(f"engine {name} does not train {cell.framework}")

@@ -52,11 +52,32 @@ class KerasEngine:
         predicting = time.perf_counter() - start
         gradients = sum(_nbytes(v) for v in model.trainable_variables)
         state = sum(_nbytes(v) for v in (*model.variables, *model.optimizer.variables))
-        return Probe(steps / n_steps, predicting / len(data.X_test) * 1e6, gradients + state, None)
+        return Probe(steps / n_steps, predicting / len(data.X_test) * 1e6, gradients + state,
+                     _program_bytes(self._keras, model, *next(batches.endless())))  # fmt: skip
 
 
 def _nbytes(variable: Any) -> int:
     return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
+
+
+def _program_bytes(keras: Any, model: Any, X: Any, y: Any) -> int | None:
+    """Temporary memory of one compiled training step, from XLA's `memory_analysis`; None on other backends."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    def loss(trainable: Any, other: Any) -> Any:
+        predicted, other = model.stateless_call(trainable, other, X, training=True)
+        return model.compute_loss(y=y, y_pred=predicted), other
+
+    def step(trainable: Any, other: Any, optimizer: Any) -> Any:
+        gradients, other = jax.grad(loss, has_aux=True)(trainable, other)
+        return *model.optimizer.stateless_apply(optimizer, gradients, trainable), other
+
+    state = ([v.value for v in vs] for vs in
+             (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables))  # fmt: skip
+    analysis = jax.jit(step, donate_argnums=(0, 1, 2)).lower(*state).compile().memory_analysis()
+    return None if analysis is None else int(analysis.temp_size_in_bytes)
 
 
 def _build(run: Run, data: PreparedData) -> Any:
@@ -158,7 +179,7 @@ class _Training:
             self.run, "done", "reference", self.environment, self.ledger(), program=program,
             epochs_done=len(self.records), best_epoch=stopping.best_epoch + 1 if stopping else None,
             stopped_by="early_stopping" if early else "epochs", epochs=tuple(self.records), test=test,
-            validation=validation, weights_sha256=weights_sha256(self.model.get_weights()),
+            validation=validation, weights_sha256=weights_sha256(map(self.keras.ops.convert_to_numpy, self.model.weights)),
         )  # fmt: skip
 
     def ledger(self) -> Ledger:

@@ -7,17 +7,20 @@ has come back so far. It yields events in the order they happen; the caller comm
 import os
 import queue
 import secrets
+import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import AuthenticationError, get_context
 from multiprocessing.connection import Connection, Listener
 from typing import Any
 
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from pebble import ProcessExpired, ProcessPool
 
 from mnistlab.execution import worker
 from mnistlab.execution.stop import Budget, Stop, interrupts_blocked
@@ -61,10 +64,16 @@ NextGroup = Callable[[Budget], Group | None]
 
 @dataclass(slots=True)
 class _State:
-    """What is under way: handed-out groups by number, runs without a result, how often each was tried."""
+    """What is under way: handed-out groups by number, runs without a result, how often each was tried.
 
+    Every process is a pool of its own. In a shared one a process killed while none has begun a group breaks the pool,
+    and one killed while it holds the pool's lock stops the others.
+    """
+
+    settings: WorkerSettings
     inbox: "queue.SimpleQueue[tuple[Any, ...]]"
-    active: dict[int, Group] = field(default_factory=dict)
+    idle: list[ProcessPool] = field(default_factory=list)
+    active: dict[int, tuple[Group, ProcessPool]] = field(default_factory=dict)
     waiting: dict[str, Run] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     again: list[Group] = field(default_factory=list)
@@ -73,7 +82,7 @@ class _State:
 
 def execute(
     next_group: NextGroup, *, workers: int, settings: WorkerSettings, budget: Budget, stop: Stop
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Train groups until `next_group` gives none and nothing is under way, or the stop or the budget ends it.
 
     Parameters
@@ -93,64 +102,64 @@ def execute(
     Started, EpochEnded, Finished
         A process that dies loses its own group alone, which is tried once more; after that its runs are `failed`.
     """
-    state = _State(queue.SimpleQueue())
-    kills = oom_kills()
-    with _listening(state.inbox) as (address, authkey):
-        pool = ProcessPool(
-            max_workers=workers, max_tasks=_GROUPS_PER_PROCESS, context=get_context("spawn"),
-            initializer=worker.initialize, initargs=(replace(settings, address=address, authkey=authkey),),
-        )  # fmt: skip
+    kills, inbox = oom_kills(), queue.SimpleQueue[tuple[Any, ...]]()
+    with _listening(inbox) as (address, authkey):
+        state = _State(replace(settings, address=address, authkey=authkey), inbox)
         try:
             while not stop.requested and not budget.overdrawn:
                 while len(state.active) < workers and (group := _next(state, next_group, budget)) is not None:
-                    _hand_out(pool, state, group)
+                    _hand_out(state, group)
                     yield Started(group)
                 if not state.active and not state.waiting:
                     break
-                yield from _receive(state, settings, kills)
+                yield from _receive(state, budget, kills)
             yield from _drain(state)
         finally:
-            pool.stop()
-            pool.join()
+            _end([*state.idle, *(pool for _, pool in state.active.values())])
 
 
 def probe_alone(
     engine: str, run: Run, architecture_key: str, *, settings: WorkerSettings, timeout: float, stop: Stop
 ) -> Measurement | None:
-    """Measure one architecture in a fresh process; None when that died, was stopped or took over `timeout` seconds.
+    """Measure one architecture in a fresh process; None when it failed, died, was stopped or took over `timeout`.
 
     The caller sees to it that nothing else is being trained meanwhile.
     """
+    pool = _new_pool(settings)
     with interrupts_blocked():
-        pool = ProcessPool(1, max_tasks=1, context=get_context("spawn"), initializer=worker.initialize,
-                           initargs=(settings,))  # fmt: skip
-        future: ProcessFuture = pool.schedule(worker.probe, args=(engine, run, architecture_key), timeout=timeout)
+        future = pool.schedule(worker.probe, args=(engine, run, architecture_key), timeout=timeout)
     try:
-        while not stop.requested:
-            with suppress(FutureTimeoutError):
-                return future.result(timeout=_POLL_SECONDS) if not future.done() else _outcome(future)
-        return None
+        while not stop.requested and not wait([future], _POLL_SECONDS).done:
+            pass
+        return future.result() if future.done() and not future.exception() else None
     finally:
+        _end([pool])
+
+
+def _new_pool(settings: WorkerSettings) -> ProcessPool:
+    """One process, started with its first group and replaced after many."""
+    return ProcessPool(
+        1, max_tasks=_GROUPS_PER_PROCESS, context=get_context("spawn"), initializer=worker.initialize,
+        initargs=(settings,),
+    )  # fmt: skip
+
+
+def _end(pools: Iterable[ProcessPool]) -> None:
+    pools = list(pools)
+    for pool in pools:
         pool.stop()
+    for pool in pools:
         pool.join()
-
-
-def _outcome(future: ProcessFuture) -> Measurement | None:
-    try:
-        measured: Measurement = future.result()
-    except (FutureTimeoutError, ProcessExpired):
-        return None
-    return measured
 
 
 def _next(state: _State, next_group: NextGroup, budget: Budget) -> Group | None:
     return state.again.pop() if state.again else next_group(budget)
 
 
-def _hand_out(pool: ProcessPool, state: _State, group: Group) -> None:
+def _hand_out(state: _State, group: Group) -> None:
     state.handed_out += 1
-    number = state.handed_out
-    state.active[number] = group
+    number, pool = state.handed_out, _free_pool(state)
+    state.active[number] = group, pool
     for run in group.runs:
         state.waiting[run.id] = run
         state.attempts[run.id] = state.attempts.get(run.id, 0) + 1
@@ -159,20 +168,32 @@ def _hand_out(pool: ProcessPool, state: _State, group: Group) -> None:
     future.add_done_callback(lambda done: state.inbox.put(("ended", number, done)))
 
 
-def _receive(state: _State, settings: WorkerSettings, kills: int) -> Iterator[Event]:
+def _free_pool(state: _State) -> ProcessPool:
+    while state.idle:
+        pool = state.idle.pop()
+        if pool.active:
+            return pool
+        _end([pool])  # its process was killed while it had nothing to do
+    return _new_pool(state.settings)
+
+
+def _receive(state: _State, budget: Budget, kills: int) -> Iterator[Event]:
     try:
         kind, *content = state.inbox.get(timeout=_POLL_SECONDS)
     except queue.Empty:
         return
-    if kind == "ended":
-        number, future = content
-        group = state.active.pop(number)
-        fault = future.exception()
-        if fault is not None:
-            yield from _drain(state)
-            yield from _after_fault(state, group, fault, settings, kills)
-    else:
+    if kind != "ended":
         yield from _event(state, kind, content)
+        return
+    number, future = content
+    group, pool = state.active.pop(number)
+    fault = future.exception()
+    if fault is None:
+        state.idle.append(pool)
+    else:
+        _end([pool])
+        yield from _drain(state)
+        yield from _after_fault(state, group, fault, budget, kills)
 
 
 def _event(state: _State, kind: str, content: list[Any]) -> Iterator[Event]:
@@ -197,31 +218,35 @@ def _drain(state: _State) -> Iterator[Event]:
         state.inbox.put(message)
 
 
-def _after_fault(
-    state: _State, group: Group, fault: BaseException, settings: WorkerSettings, kills: int
-) -> Iterator[Event]:
+def _after_fault(state: _State, group: Group, fault: BaseException, budget: Budget, kills: int) -> Iterator[Event]:
     runs = tuple(run for run in group.runs if run.id in state.waiting)
     timed_out = isinstance(fault, FutureTimeoutError)
     if runs and not timed_out and all(state.attempts[run.id] < _ATTEMPTS for run in runs):
-        state.again.append(replace(group, runs=runs))
+        if budget.allows(group.seconds.value or 0.0):
+            state.again.append(replace(group, runs=runs))
+        else:
+            for run in runs:
+                del state.waiting[run.id]
         return
-    failed = partial(worker.failed_result, engine=group.engine, settings=settings)
+    failed = partial(worker.failed_result, engine=group.engine, settings=state.settings)
     for run in runs:
         del state.waiting[run.id]
         if timed_out:
-            reason = f"no result after {group.timeout_seconds:.0f} s"
+            reason = f"no result after {group.timeout_seconds:g} s"
             yield Finished(failed(run, reason=reason, status="timeout"))
         else:
             yield Finished(failed(run, reason=_why_died(fault, kills)))
 
 
 def _why_died(fault: BaseException, kills: int) -> str:
-    if oom_kills() > kills:
+    if isinstance(fault, BrokenProcessPool):
+        return "its process ended before it could begin, twice"
+    if not isinstance(fault, ProcessExpired):
+        return f"{type(fault).__name__}: {' '.join(str(fault).split())}"[:300]
+    if fault.exitcode == -signal.SIGKILL and oom_kills() > kills:
         return "out of memory: the system ended its process"
-    if isinstance(fault, ProcessExpired):
-        how = f"by signal {-fault.exitcode}" if fault.exitcode < 0 else f"with status {fault.exitcode}"
-        return f"its process ended {how}, twice"
-    return f"{type(fault).__name__}: {' '.join(str(fault).split())}"[:300]
+    how = f"by signal {-fault.exitcode}" if fault.exitcode < 0 else f"with status {fault.exitcode}"
+    return f"its process ended {how}, twice"
 
 
 @contextmanager
@@ -238,8 +263,8 @@ def _listening(inbox: "queue.SimpleQueue[tuple[Any, ...]]") -> Iterator[tuple[st
 
     def accept() -> None:
         while not closing.is_set():
-            # A worker killed while it says hello breaks only its own line.
-            with suppress(OSError, EOFError):
+            # A worker killed while it says hello, or a stranger, breaks only its own line.
+            with suppress(OSError, EOFError, AuthenticationError):
                 line = listener.accept()
                 threading.Thread(target=read, args=(line,), daemon=True).start()
 

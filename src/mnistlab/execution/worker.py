@@ -7,6 +7,7 @@ nobody else. It ends by itself when the coordinator is gone.
 import dataclasses
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -14,8 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import connection, parent_process
 from pathlib import Path
-
-import psutil
 
 from mnistlab.datasets import catalog
 from mnistlab.datasets.catalog import Dataset
@@ -104,9 +103,10 @@ def initialize(settings: WorkerSettings) -> None:
     """Prepare this process: its threads, its device, its line home; nothing heavy is imported yet."""
     global _worker
     _end_with_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pebble's handler would wait for a long call of native code
     _limit_threads(settings)
     line = connection.Client(settings.address, authkey=settings.authkey) if settings.address else None
-    started = time.perf_counter() - (time.time() - psutil.Process().create_time())
+    started = time.perf_counter() - resources.process_seconds()
     _worker = _Worker(settings, line, ended_at=started, import_seconds=time.perf_counter() - started)
 
 
@@ -121,6 +121,7 @@ def train_group(engine: str, runs: Sequence[Run]) -> int:
     def on_epoch(run: Run, record: EpochRecord) -> None:
         worker.send("epoch", run.id, record.epoch)
 
+    cpu = time.process_time()
     try:
         trainer = worker.engine(engine, runs[0].cell.framework)
         cpu = time.process_time()
@@ -130,8 +131,8 @@ def train_group(engine: str, runs: Sequence[Run]) -> int:
             cpu = time.process_time()
     except Exception as fault:  # noqa: BLE001 - whatever a trainer raises, the study goes on
         for run in waiting.values():
-            worker.send("result", failed_result(run, engine, _one_line(fault), worker.settings))
-        worker.ended_at = time.perf_counter()
+            failed = failed_result(run, engine, _one_line(fault), worker.settings)
+            worker.send("result", worker.settle(failed, cpu))
     gc.collect()
     return len(runs)
 

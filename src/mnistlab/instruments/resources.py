@@ -1,6 +1,7 @@
 """Memory and energy as this machine counts them; None where it does not."""
 
 import os
+import time
 from pathlib import Path
 
 import psutil
@@ -42,6 +43,15 @@ def energy_joules() -> float | None:
     except (OSError, ValueError):
         return None
     return sum(readings) / 1e6 if readings else None
+
+
+def process_seconds() -> float:
+    """Seconds since this process began; on Linux to a clock tick, where psutil's answer is up to a second off."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return time.time() - psutil.Process().create_time()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def usable_cores() -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mnistlab.analysis.results import ResultsTable
 
-_WIDE = 9  # columns a page holds beside each other; more are broken into parts that each repeat the first column
+_WIDE = 7  # columns a page holds beside each other; more are broken into parts that each repeat the first column
 
 
 @dataclass(frozen=True, slots=True)

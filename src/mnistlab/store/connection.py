@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mnistlab.errors import MachineError, MnistlabError, StoreError
@@ -30,7 +30,7 @@ def faults_of(path: Path) -> Iterator[None]:
             raise
         raise fault from error
     except OSError as error:
-        kind = MachineError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StoreError
+        kind = MachineError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO) else StoreError
         raise kind(str(path), (error.strerror or str(error)).lower()) from error
 
 
@@ -70,7 +70,9 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     journal that the next one to come, reader or not, has to undo.
     """
     with faults_of(path):
-        if not _is_file(path) or not (connection := _connect(path, "rw")).execute(_ANY_TABLE).fetchone():
+        connection = _connect(path, "rw") if _is_file(path) else sqlite3.connect(":memory:", isolation_level=None)
+        if not connection.execute(_ANY_TABLE).fetchone():
+            connection.close()
             connection = sqlite3.connect(":memory:", isolation_level=None)
             _create_tables(connection)
         connection.execute("PRAGMA query_only = 1")
@@ -79,15 +81,17 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 def connect_to_write(path: Path) -> sqlite3.Connection:
     """A connection to the store, made when absent; every transaction is on the disk when it returns."""
-    with faults_of(path):
+    with faults_of(path), ExitStack() as on_fault:
         _is_file(path)
         connection = _connect(path, "rwc")
+        on_fault.callback(connection.close)
         # A rollback journal and not WAL, which SQLite before 3.51.3 could corrupt when it started the log anew.
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = 1")
         if not connection.execute(_ANY_TABLE).fetchone():
             _create_tables(connection)
+        on_fault.pop_all()
         return connection
 
 
@@ -102,12 +106,11 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         wanted = ".".join(map(str, OLDEST_SQLITE))
         raise MachineError(f"SQLite {sqlite3.sqlite_version}", f"{wanted} or newer is needed", "use a newer Python")
     address = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-    try:
+    with ExitStack() as on_fault:
+        connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        on_fault.callback(connection.close)
         _check(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+        on_fault.pop_all()
     return connection
 
 
@@ -140,18 +143,25 @@ def take_lock(path: Path, holder: str) -> int:
     StoreError
         Another process writes; the message says which.
     """
-    with faults_of(path):
+    with faults_of(path), ExitStack() as on_fault:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT, 0o666)
-        for pause in LOCK_PAUSES:
-            time.sleep(pause)
-            if _lock(descriptor, fcntl.LOCK_EX):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"process {os.getpid()}, {holder}".encode(), 0)
-                return descriptor
-        other = os.pread(descriptor, 1000, 0).decode(errors="replace")
-        os.close(descriptor)
-        raise StoreError(str(path), f"{other or 'another process'}, is writing to it", "wait for it, or stop it")
+        on_fault.callback(os.close, descriptor)
+        if not _lock_soon(descriptor):
+            other = os.pread(descriptor, 1000, 0).decode(errors="replace")
+            raise StoreError(str(path), f"{other or 'another process'}, is writing to it", "wait for it, or stop it")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()}, {holder}".encode(), 0)
+        on_fault.pop_all()
+        return descriptor
+
+
+def _lock_soon(descriptor: int) -> bool:
+    for pause in LOCK_PAUSES:
+        time.sleep(pause)
+        if _lock(descriptor, fcntl.LOCK_EX):
+            return True
+    return False
 
 
 def writer_lives(path: Path) -> bool:

@@ -132,8 +132,8 @@ class Store:
     def studies(self) -> list[StudyStatus]:
         """How far each study is, in the order of `study_names`."""
         query = f"SELECT study, {_STATUS}, count(*) FROM study_run JOIN run ON run.id = run GROUP BY 1, 2"
+        rows = self._rows(query)[1]  # before the names: a study that enters in between is then only without runs
         counts: dict[str, dict[str, int]] = {name: {} for name in self.study_names()}
-        rows = self._rows(query)[1]
         with self._sense():
             for study, status, count in rows:
                 counts[study][status] = count
@@ -160,7 +160,7 @@ class Store:
         """Cells in the study's order; of all studies, in the order in which they were entered."""
         rows = self._cell_rows(study)
         with self._sense():
-            return [Cell.from_content(json.loads(row["content"])) for row in rows]
+            return [_cell(row) for row in rows]
 
     def _cell_rows(self, study: str | None) -> list[dict[str, Any]]:
         query = f"""SELECT cell.* FROM cell {_IN_ORDER} WHERE :study IS NULL OR study_cell.cell IS NOT NULL
@@ -172,8 +172,9 @@ class Store:
         """A row per cell: `cell`, `label`, every setting under its own name, counts, `architecture_key`."""
         import pandas as pd
 
-        cells, rows = self.cells(study), self._cell_rows(study)
-        table = [{"cell": row["id"], **cell.settings(), **row} for cell, row in zip(cells, rows, strict=True)]
+        rows = self._cell_rows(study)
+        with self._sense():
+            table = [{"cell": row["id"], **_cell(row).settings(), **row} for row in rows]
         counts = [column.name for column in schema.CELL.columns if column.name not in ("id", "content")]
         names = dict.fromkeys(["cell", "label", *Cell(Architecture((64,))).settings(), *counts])
         return pd.DataFrame(table, columns=list(names))
@@ -278,7 +279,7 @@ class Store:
         with self._sense():
             row = dict(zip(names, rows[0], strict=True))
             times = (row["attempt"], row["started_at"], row["finished_at"])
-            asked = Run(Cell.from_content(json.loads(row["content"])), row["seed"])
+            asked = Run(_cell(row), row["seed"])
             result = self._result(asked, row) if row["engine"] is not None else None
             return RunDetail(asked, row["shown"], *times, tuple(name for (name,) in studies), result)
 
@@ -345,6 +346,10 @@ def _only(kind: str, text: str, found: list[str], near: str) -> str:
         raise ConfigurationError(f"{kind} {text}", f"{len(found)} are named so", f"say which: {listed}")
     way_out = near or f"an id, or {MIN_PREFIX} or more of its first characters, is needed"
     raise ConfigurationError(f"{kind} {text}", "the store holds none of that name", way_out)
+
+
+def _cell(row: Mapping[str, Any]) -> Cell:
+    return Cell.from_content(json.loads(row["content"]))
 
 
 def _environment(row: dict[str, Any]) -> Environment:

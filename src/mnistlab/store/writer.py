@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -55,14 +55,15 @@ def open_writer(path: Path, *, holder: str) -> "StoreWriter":
     MachineError
         No room on the disk.
     """
-    lock = take_lock(path, holder)
-    try:
-        writer = StoreWriter(path, lock, connect_to_write(path))
+    with ExitStack() as on_fault:
+        lock = take_lock(path, holder)
+        on_fault.callback(os.close, lock)
+        connection = connect_to_write(path)
+        on_fault.callback(connection.close)
+        writer = StoreWriter(path, lock, connection)
         writer.plan_interrupted_runs()
-    except BaseException:
-        os.close(lock)
-        raise
-    return writer
+        on_fault.pop_all()
+        return writer
 
 
 class StoreWriter:

@@ -68,11 +68,13 @@ def figure_svg(figure: "Figure") -> str:
 def inline_svg(figure: "Figure", name: str) -> str:
     """The figure as an `<svg>` element of a page, whose colours follow the page's text.
 
-    The ink becomes `currentColor` and the band `var(--band)`; ids begin with `name`, so that several figures can stand
-    in one page; no address of a namespace or a licence is left in it.
+    The ink becomes `currentColor`, the band `var(--band)`, the lines `var(--line-1)` and on; ids begin with `name`, so
+    that several figures can stand in one page; no address of a namespace or a licence is left in it.
     """
     svg = figure_svg(figure)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", svg)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg.replace("xlink:href", "href"))
+    for place, color in enumerate(OKABE_ITO, start=1):
+        svg = svg.replace(color.lower(), f"var(--line-{place}, {color})")
     return svg.replace(INK, "currentColor").replace(BAND, "var(--band)")

@@ -1,0 +1,120 @@
+"""The command line in this process and in one of its own, an empty home for each test, and one small study for all."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mnistlab.cli.app import main
+
+STUDY = """
+[[cell]]
+dataset = "digits"
+framework = "sklearn"
+hidden_layer_sizes = [8]
+training.epochs = 3
+[[cell]]
+dataset = "digits"
+hidden_layer_sizes = [16, 8]
+activations = ["relu", "tanh"]
+batch_norm = true
+training.epochs = 2
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self):
+        """Its only JSON document."""
+        assert self.status == 0, self.err
+        assert self.out.count("\n") == 1
+        return json.loads(self.out)
+
+
+def clean_environment():
+    """Without our own settings, colours and widths; offline, so that no test ever connects."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MNISTLAB_")}
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):
+        ours.pop(name, None)
+    return {**ours, "MNISTLAB_OFFLINE": "1"}
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty folder, the current one, without any setting but to stay offline."""
+    for name in set(os.environ) - set(environment := clean_environment()):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MNISTLAB_OFFLINE", environment["MNISTLAB_OFFLINE"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def mnistlab(home, capsys):
+    """Run a command line in this process."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        return Answer(end.value.code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def process():
+    """Run a command line in a process of its own."""
+
+    def call(*arguments, cwd, stdout=subprocess.PIPE, program=("-m", "mnistlab.cli.app"), **variables):
+        done = subprocess.run(
+            [sys.executable, *program, *map(str, arguments)], cwd=cwd, env={**clean_environment(), **variables},
+            stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        )  # fmt: skip
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A study that was run: its folder, and what `plan` (before) and `run` said."""
+
+    folder: Path
+    plan: Answer
+    run: Answer
+
+    @property
+    def file(self):
+        return self.folder / "tiny.toml"
+
+    @property
+    def store(self):
+        return self.folder / "results" / "mnistlab.sqlite"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, process):
+    """Two cells of the data set `digits`, one in each framework, with two seeds, trained for real."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.toml").write_text(f"seeds = 2\n{STUDY}", encoding="utf-8")
+    plan = process("plan", "tiny.toml", "--json", cwd=folder)
+    return Finished(folder, plan, process("run", "tiny.toml", "--workers", 1, "--json", cwd=folder))
+
+
+@pytest.fixture
+def beside(finished, monkeypatch):
+    """The finished study as the current store, whatever the current folder."""
+    monkeypatch.setenv("MNISTLAB_STORE", str(finished.store))
+    return finished

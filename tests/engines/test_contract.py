@@ -1,0 +1,155 @@
+"""What `engines.base.Engine` promises, asked of every engine for every framework it trains."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from mnistlab.engines.base import _ENGINES, get_engine
+from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
+
+ENGINES = [(name, framework) for name, frameworks in _ENGINES.items() for framework in frameworks]
+pytestmark = pytest.mark.parametrize(("name", "framework"), ENGINES)
+
+SMALL = Training(epochs=3, batch_size=50)
+
+
+def cell_of(framework, **changes):
+    content = {"architecture": Architecture((16, 8)), "training": SMALL, "dataset": "digits", **changes}
+    return Cell(framework=framework, **content)
+
+
+@pytest.fixture
+def train(name, framework, prepare_run, environment):
+    engine = get_engine(name, framework)
+
+    def train(*runs, prepare=prepare_run, on_epoch=lambda run, record: None):
+        return list(engine.train(runs, prepare, environment, on_epoch))
+
+    return train
+
+
+def same(one, other):
+    parts = [(one.test, other.test), (one.validation, other.validation)]
+    return one.weights_sha256 == other.weights_sha256 and all(
+        np.array_equal(a.predicted, b.predicted) and a.log_loss == b.log_loss for a, b in parts
+    )
+
+
+def test_each_run_gives_one_result_that_names_it(train, framework):
+    runs = [Run(cell_of(framework), seed) for seed in (0, 1)]
+    results = train(*runs)
+    assert {result.run for result in results} == set(runs)
+    assert all(result.status == "done" and result.reason == "" and result.members >= 1 for result in results)
+
+
+def test_a_network_learns_digits(train, framework):
+    [result] = train(Run(cell_of(framework, architecture=Architecture((32,)), training=Training(epochs=30)), 0))
+    assert result.test.accuracy > 0.9
+    assert result.validation.accuracy > 0.9
+    assert result.epochs[-1].train_loss < result.epochs[0].train_loss / 3
+
+
+def test_the_curve_ends_where_the_evaluation_stands(train, framework):
+    [result] = train(Run(cell_of(framework), 0))
+    last = result.epochs[-1]
+    assert [record.epoch for record in result.epochs] == [1, 2, 3]
+    assert result.epochs_done == 3
+    assert result.stopped_by == "epochs"
+    assert last.test_accuracy == result.test.accuracy
+    assert last.validation_accuracy == result.validation.accuracy
+    assert last.validation_loss == pytest.approx(result.validation.log_loss, abs=1e-5)
+
+
+def test_a_callback_hears_of_every_epoch(train, framework):
+    heard = []
+    run = Run(cell_of(framework), 0)
+    [result] = train(run, on_epoch=lambda run, record: heard.append((run, record)))
+    assert heard == [(run, record) for record in result.epochs]
+
+
+def test_the_same_run_gives_the_same_bits_whatever_was_trained_before(train, framework):
+    run, other = Run(cell_of(framework), 3), Run(cell_of(framework, architecture=Architecture((5,))), 1)
+    [alone] = train(run)
+    after = train(other, run)[1]
+    assert same(alone, after)
+
+
+def test_another_seed_gives_other_weights_and_other_validation_digits(train, framework):
+    one, other = train(Run(cell_of(framework), 0), Run(cell_of(framework), 1))
+    assert one.weights_sha256 != other.weights_sha256
+    assert one.validation.digits.id != other.validation.digits.id
+    assert one.test.digits.id == other.test.digits.id
+
+
+def test_nothing_is_learned_from_test_images(train, framework, prepare_run):
+    """Poison (rule M2): test images replaced by noise leave the trained weights bit for bit alone."""
+    run = Run(cell_of(framework, features=Features(("standardize", "pca:20"))), 0)
+
+    def poisoned(run):
+        data = prepare_run(run)
+        noise = np.random.default_rng(1).random(data.X_test.shape, dtype=np.float32)
+        return dataclasses.replace(data, X_test=noise)
+
+    [clean], [spoiled] = train(run), train(run, prepare=poisoned)
+    assert clean.weights_sha256 == spoiled.weights_sha256
+    assert clean.test.accuracy != spoiled.test.accuracy
+
+
+def test_early_stopping_keeps_the_weights_of_the_best_epoch(train, framework):
+    training = Training(epochs=400, batch_size=50, learning_rate=0.03, early_stopping_patience=2)
+    [result] = train(Run(cell_of(framework, training=training), 0))
+    losses = [record.validation_loss for record in result.epochs]
+    assert result.stopped_by == "early_stopping"
+    assert result.epochs_done == len(losses) == result.best_epoch + 2
+    assert losses[result.best_epoch - 1] == min(losses)
+    assert result.validation.log_loss == pytest.approx(min(losses), abs=1e-5)
+    assert result.epochs[result.best_epoch - 1].test_accuracy == result.test.accuracy
+
+
+def test_a_run_without_validation_examples_is_trained_and_tested(train, framework):
+    [result] = train(Run(cell_of(framework, split=Split(validation_fraction=0)), 0))
+    assert result.validation is None
+    assert result.epochs[-1].validation_loss is None
+    assert result.test.accuracy > 0.3
+
+
+def test_a_loss_that_is_not_a_number_is_a_diverged_run(train, framework):
+    training = Training(optimizer="sgd", learning_rate=900, epochs=5, batch_size=50, l2=50.0)
+    [result] = train(Run(cell_of(framework, architecture=Architecture((16, 8)), training=training), 0))
+    assert result.status == "diverged"
+    assert "not a finite number" in result.reason
+    assert result.test is None
+    assert result.epochs[-1].train_loss is None
+
+
+def test_the_ledger_holds_what_training_took(train, framework):
+    [result] = train(Run(cell_of(framework), 0))
+    assert result.ledger.steps_seconds > 0
+    assert result.ledger.evaluation_seconds > 0
+    assert result.ledger.import_seconds == result.ledger.data_seconds == 0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_probe_measures_a_step_and_a_prediction(name, framework, prepare_run, optimizer):
+    run = Run(cell_of(framework, training=dataclasses.replace(SMALL, optimizer=optimizer)), 0)
+    probe = get_engine(name, framework).probe(run, prepare_run(run), 20)
+    assert 0 < probe.seconds_per_step < 1
+    assert 0 < probe.inference_us_per_image < 1e5
+    parameters = run.cell.architecture.parameters(64, 10)
+    copies = {"adam": 4, "sgd": 3}[optimizer]  # weights, gradients, one or two moments
+    assert probe.parameter_bytes == pytest.approx(copies * 4 * parameters, abs=64)
+    assert probe.program_bytes is None or probe.program_bytes > 0
+
+
+def test_a_class_absent_from_training_is_predicted_never_and_breaks_nothing(train, framework, prepare_run):
+    def without_nine(run):
+        data = prepare_run(run)
+        kept = data.y_train != 9
+        return dataclasses.replace(data, X_train=data.X_train[kept], y_train=data.y_train[kept])
+
+    [result] = train(Run(cell_of(framework, training=Training(epochs=10, batch_size=20)), 0), prepare=without_nine)
+    assert result.status == "done"
+    assert not np.any(result.test.predicted == 9)
+    assert math.isfinite(result.test.log_loss)

@@ -1,0 +1,1 @@
+"""The verbs as a notebook or a script calls them."""
