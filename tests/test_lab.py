@@ -1,1 +1,161 @@
-"""The verbs as a notebook or a script calls them."""
+"""The verbs as a script, a notebook and a Python prompt call them."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+import mnistlab
+from mnistlab.errors import ConfigurationError, DataError, InvalidFieldError, MachineError, StoreError
+from mnistlab.places import Places
+from mnistlab.store.tables import Store
+
+CONFIG = {
+    "dataset": "digits",
+    "frameworks": ["sklearn"],
+    "seeds": 1,
+    "model": {"node_counts": [8], "activations": ["relu"]},
+    "training": {"epochs": 2},
+}
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("MNISTLAB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return Places.find(tmp_path, offline=True)
+
+
+def python(*arguments, cwd):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MNISTLAB_")}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=cwd, env={**environment, "MNISTLAB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+
+
+def test_a_script_trains_goes_on_and_reads(tmp_path):
+    (tmp_path / "mine.py").write_text(f"""
+import mnistlab
+
+if __name__ == "__main__":
+    study = mnistlab.load_config({CONFIG})
+    first = mnistlab.run(study, store="mine.sqlite", budget=600)
+    second = mnistlab.run(study, store="mine.sqlite", budget=600, seeds=2)
+    assert (first.done, first.to_do, second.done, second.to_do) == (1, 0, 2, 0), (first, second)
+    assert mnistlab.run(study, store="mine.sqlite", seeds=2).seconds < 5  # nothing is trained twice
+    store = mnistlab.open_store("mine.sqlite")
+    runs = store.runs()
+    assert list(runs["seed"]) == [0, 1] and set(runs["status"]) == {{"done"}}
+    assert len(store.epochs()) == 2 * 2
+    predictions = store.predictions(runs["run"][0])
+    assert list(predictions["part"].value_counts()) == [257, 154]
+    (row,) = mnistlab.results(study.name, store="mine.sqlite").rows.to_dict("records")
+    assert row["accuracy"].n == 2 and row["accuracy"].kind == "crossed"
+""")
+    done = python("mine.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.py", "mine.sqlite", "mine.sqlite.lock"]
+
+
+def test_a_prompt_trains_as_well(tmp_path):
+    code = f"import mnistlab; print(mnistlab.run({CONFIG}, store='mine.sqlite', workers=1).done)"
+    done = python("-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def test_a_script_without_a_guard_is_told_to_have_one(tmp_path):
+    (tmp_path / "mine.py").write_text(f"import mnistlab\nmnistlab.run({CONFIG}, workers=1)\n")
+    done = python("mine.py", cwd=tmp_path)
+    assert 'put the call below `if __name__ == "__main__":`' in done.stderr
+
+
+def test_load_config_takes_a_dict_a_file_and_a_name(tmp_path):
+    (tmp_path / "mine.toml").write_text('dataset = "digits"\nframeworks = ["sklearn"]\nseeds = 1\n'
+                                        "[model]\nnode_counts = [8]\n[training]\nepochs = 2\n")  # fmt: skip
+    (tmp_path / "mine.py").write_text(f"CONFIG = {CONFIG}")
+    by_dict, by_toml, by_python = map(mnistlab.load_config, (CONFIG, tmp_path / "mine.toml", tmp_path / "mine.py"))
+    assert by_dict.cells == by_toml.cells == by_python.cells
+    assert mnistlab.load_config("smoke").name == "smoke"
+
+
+def test_plan_takes_whatever_is_a_study_and_writes_nothing(places, tmp_path):
+    study = mnistlab.load_config(CONFIG)
+    for source in (study, CONFIG, "smoke"):
+        assert mnistlab.plan(source, places=places).to_do > 0
+    assert mnistlab.plan(study, seeds=5, places=places).networks == 5
+    assert mnistlab.plan(study, workers=1, places=places).workers == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ({"workers": 0}, "--workers 0: "),
+    ({"workers": -3}, "--workers -3: "),
+    ({"engine": "population"}, "--engine population: "),
+    ({"seeds": 0}, "--seeds 0: "),
+    ({"max_runs": 0}, "--max-runs 1 allows them"),
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_a_bad_argument_is_refused_before_anything_is_written(places, tmp_path, verb, arguments, said):
+    with pytest.raises(ConfigurationError, match=said):
+        getattr(mnistlab, verb)(CONFIG, places=places, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fault_keeps_the_field_for_whoever_knows_its_flag(places):
+    config = {**CONFIG, "data": {"batch_size": 2000}}
+    with pytest.raises(InvalidFieldError, match=r'"1x8 relu, digits, sklearn, batch 2000, 2 epochs" has only 1,386'):
+        mnistlab.plan(config, places=places)
+
+
+def test_data_that_cannot_be_had_stop_a_run_before_a_store_is_made(places, tmp_path):
+    with pytest.raises(DataError, match="network: not tried, offline"):
+        mnistlab.run("smoke", places=places)
+    assert not list(tmp_path.iterdir())
+
+
+def test_readers_find_nothing_where_nothing_was_run(places, tmp_path):
+    assert mnistlab.status(places=places) == mnistlab.status("lab", places=places) == []
+    assert mnistlab.results(places=places).rows.empty
+    assert mnistlab.results("lab", places=places).rows.empty
+    with pytest.raises(ConfigurationError, match="run abcd"):
+        mnistlab.show("abcd", places=places)
+    with pytest.raises(ConfigurationError, match=r"nothing has been run yet \(mnistlab run lab\)"):
+        mnistlab.report("lab", places=places)
+    with pytest.raises(ConfigurationError, match=r"did you mean lab\?"):
+        mnistlab.results("labb", places=places)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_may_be_named_by_text_or_path(tmp_path):
+    for path in (tmp_path / "none.sqlite", str(tmp_path / "none.sqlite")):
+        store = mnistlab.open_store(path)
+        assert isinstance(store, Store)
+        assert not store.exists
+        assert (len(store.runs()), len(store.epochs())) == (0, 0)
+    with pytest.raises(StoreError, match="a file is needed"):
+        mnistlab.open_store(tmp_path)
+
+
+def test_digits_need_no_fetching(places):
+    assert mnistlab.data_fetch("digits", places=places) == "scikit-learn"
+    assert mnistlab.data_show("digits", places=places).images.shape == (1797, 8, 8)
+
+
+def test_a_device_is_cpu_or_gpu(places):
+    with pytest.raises(ConfigurationError, match="--device tpu: one of cpu, gpu"):
+        mnistlab.run(CONFIG, device="tpu", places=places)
+
+
+def test_a_network_beyond_this_machines_memory_is_refused(places):
+    with pytest.raises(ConfigurationError, match=r"about 280\.\d GB of memory, .* GB are free here"):
+        mnistlab.plan({"model": {"node_counts": [16384], "layer_depths": [64]}}, places=places)
+
+
+def test_a_cache_that_cannot_be_written_is_a_fault_of_the_machine(places, tmp_path):
+    (tmp_path / "raw").write_text("in the way")
+    with pytest.raises((MachineError, DataError)):
+        mnistlab.data_fetch("mnist", places=replace(places, data_dir=tmp_path / "raw"))

@@ -5,6 +5,7 @@ here. Nothing in this module reads a file, draws a random number or imports a fr
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -154,7 +155,9 @@ class Architecture:
         width = _whole(1, MAX_WIDTH)
         sizes = tuple(width("hidden_layer_sizes", size) for size in sizes)
         names: Any = self.activations
-        names = (names,) * len(sizes) if isinstance(names, str) else tuple(names if hasattr(names, "__iter__") else (names,))
+        if isinstance(names, str) or not hasattr(names, "__iter__"):
+            names = (names,) * len(sizes)
+        names = tuple(names)
         if names == ("relu",):
             names *= len(sizes)
         if len(names) != len(sizes):
@@ -380,6 +383,7 @@ class Cell:
         rest = {name: content[name] for name in ("dataset", "framework") if name in content}
         return cls(Architecture(**architecture), **parts, **rest)
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - bounded; a plan asks it of one cell for all its seeds in turn
     def canonical(self) -> str:
         """JSON of what is not at its default, keys sorted: a field added later leaves the ids of old cells alone."""
         content, default = self.content(), _DEFAULT_CONTENT

@@ -1,4 +1,4 @@
-"""The command line in this process and in one of its own, an empty home for each test, and one small study for all."""
+"""The command line in this process and in one of its own, an empty home for each test, two small studies for all."""
 
 import json
 import os
@@ -10,13 +10,22 @@ from pathlib import Path
 import pytest
 
 from mnistlab.cli.app import main
+from mnistlab.datasets import catalog
+from mnistlab.plan import cell_size
+from mnistlab.spec import Run
+from mnistlab.store.writer import open_writer
+from mnistlab.study import load_config
 
-STUDY = """
+TINY = """
+seeds = 2
 [[cell]]
 dataset = "digits"
 framework = "sklearn"
 hidden_layer_sizes = [8]
 training.epochs = 3
+"""
+SINGLE = """
+seeds = 1
 [[cell]]
 dataset = "digits"
 hidden_layer_sizes = [16, 8]
@@ -87,17 +96,22 @@ def process():
     return call
 
 
+@pytest.fixture
+def planned(home):
+    """The current store holds `smoke`, of which nothing has been trained."""
+    study = load_config("smoke")
+    sizes = {cell.id: cell_size(cell, catalog.info(cell.dataset)) for cell in study.cells}
+    with open_writer(home / "results" / "mnistlab.sqlite", holder="test") as writer:
+        writer.register_study(study, sizes, [Run(cell, seed) for seed in study.seeds for cell in study.cells])
+
+
 @dataclass(frozen=True)
 class Finished:
-    """A study that was run: its folder, and what `plan` (before) and `run` said."""
+    """Two studies that were run: their folder, and what `plan` (before) and `run` said of each, by name."""
 
     folder: Path
-    plan: Answer
-    run: Answer
-
-    @property
-    def file(self):
-        return self.folder / "tiny.toml"
+    plan: dict[str, Answer]
+    run: dict[str, Answer]
 
     @property
     def store(self):
@@ -106,15 +120,17 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, process):
-    """Two cells of the data set `digits`, one in each framework, with two seeds, trained for real."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "tiny.toml").write_text(f"seeds = 2\n{STUDY}", encoding="utf-8")
-    plan = process("plan", "tiny.toml", "--json", cwd=folder)
-    return Finished(folder, plan, process("run", "tiny.toml", "--workers", 1, "--json", cwd=folder))
+    """Trained for real on `digits`: `tiny`, a scikit-learn cell with two seeds, and `single`, a Keras cell with one."""
+    folder, plan, run = tmp_path_factory.mktemp("finished"), {}, {}
+    for name, content in (("tiny", TINY), ("single", SINGLE)):
+        (folder / f"{name}.toml").write_text(content, encoding="utf-8")
+        plan[name] = process("plan", f"{name}.toml", "--json", cwd=folder)
+        run[name] = process("run", f"{name}.toml", "--workers", 1, "--json", cwd=folder)
+    return Finished(folder, plan, run)
 
 
 @pytest.fixture
 def beside(finished, monkeypatch):
-    """The finished study as the current store, whatever the current folder."""
+    """The finished studies as the current store, whatever the current folder."""
     monkeypatch.setenv("MNISTLAB_STORE", str(finished.store))
     return finished

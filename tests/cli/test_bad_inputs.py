@@ -1,4 +1,4 @@
-"""Whatever is typed or lies on the disk: one line that says what, why and what to do, the right status, no trace left."""
+"""Whatever is typed or lies on the disk: one line that says what, why, the way out; the right status; no trace left."""
 
 import gzip
 import os

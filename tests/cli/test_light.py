@@ -1,8 +1,5 @@
 """What must answer at once loads nothing heavy; and `import mnistlab` offers the verbs without loading them."""
 
-import os
-import resource
-
 import pytest
 
 HEAVY = {"jax", "keras", "pandas", "matplotlib", "scipy", "sklearn"}
@@ -18,25 +15,10 @@ finally:
 
 
 @pytest.mark.parametrize("line", ["--help", "status", "status --json", "plan smoke", "run --help", "data --help"])
-def test_a_command_that_must_answer_at_once_loads_nothing_heavy(process, home, beside, line):
+def test_a_command_that_must_answer_at_once_loads_nothing_heavy(process, home, planned, line):
     answer = process(*line.split(), cwd=home, program=("-c", LOADED))
     loaded = set(answer.err.split())
     assert (answer.status, "mnistlab" in loaded, loaded & HEAVY) == (0, True, set())
-
-
-@pytest.mark.parametrize("line", ["--help", "status"])
-def test_help_and_status_take_less_than_six_tenths_of_a_second(process, home, beside, line, tmp_path_factory):
-    # Processor time, since other programs may keep the cores busy; compiled modules, as after the first call.
-    compiled = {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.getbasetemp() / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
-
-    def seconds():
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert process(line, cwd=home, **compiled).status == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    seconds()
-    assert min(seconds() for _ in range(3)) < 0.6
 
 
 NAMES = f"""
@@ -63,4 +45,4 @@ else:
 def test_the_package_offers_the_verbs_and_loads_them_when_used(process, home):
     answer = process(cwd=home, program=("-c", NAMES))
     assert (answer.status, answer.err) == (0, "")
-    assert os.listdir(home) == []
+    assert not list(home.iterdir())

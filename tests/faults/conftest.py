@@ -10,28 +10,22 @@ import time
 from contextlib import closing, suppress
 from types import SimpleNamespace
 
+import pexpect
 import psutil
 import pytest
 
 COMMAND = [sys.executable, "-m", "mnistlab.cli.app"]
+# One architecture, so that after the first round there is one thing to measure.
 SMALL = """
 name = "small"
 dataset = "digits"
 frameworks = ["sklearn"]
-seeds = 2
+seeds = 1
 [model]
 layers = [[16]]
-activations = "relu"
 [training]
 epochs = 40
 learning_rate = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016]
-"""
-KERAS_CELL = """
-[[cell]]
-dataset = "digits"
-framework = "keras"
-hidden_layer_sizes = [8]
-training.epochs = 3
 """
 # What the clock, the memory and the energy counters had to say.
 MEASURED = ("seconds_steps", "seconds_end_to_end", "seconds_per_step", "peak_bytes", "inference_us_per_image",
@@ -45,7 +39,7 @@ class Lab:
         self.home, self.store = home, home / "results" / "mnistlab.sqlite"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("MNISTLAB_")}
         self.environment["MNISTLAB_OFFLINE"] = "1"
-        self.started = []
+        self.started, self.terminals = [], []
         home.mkdir()
         (home / "small.toml").write_text(study)
 
@@ -55,6 +49,13 @@ class Lab:
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
         self.started.append(process)
         return process
+
+    def start_on_terminal(self, *words):
+        """A command on a terminal of its own, where Ctrl-C can be typed."""
+        terminal = pexpect.spawn(COMMAND[0], [*COMMAND[1:], *words], cwd=self.home, env=self.environment,
+                                 encoding="utf-8", dimensions=(24, 160))  # fmt: skip
+        self.terminals.append(terminal)
+        return terminal
 
     def call(self, *words, exit_status=0):
         """What a command prints; it must end with this status."""
@@ -95,10 +96,13 @@ class Lab:
 
     def end(self):
         """End what is left of the commands started here."""
-        for process in self.started:
+        for process in (*self.started, *self.terminals):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+        for process in self.started:
             process.communicate()
+        for terminal in self.terminals:
+            terminal.close()
 
 
 def workers_of(pid):
@@ -140,7 +144,6 @@ def new_lab(tmp_path):
         labs.append(Lab(tmp_path / f"lab {len(labs)}", study))
         return labs[-1]
 
-    make.small, make.with_keras = SMALL, SMALL + KERAS_CELL
     yield make
     for lab in labs:
         lab.end()
@@ -172,6 +175,6 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.fixture
-def undisturbed_with_keras(new_lab):
-    """The same with a Keras cell."""
-    return run_undisturbed(new_lab(new_lab.with_keras))
+def undisturbed_by(new_lab):
+    """The same of another study."""
+    return lambda study: run_undisturbed(new_lab(study))

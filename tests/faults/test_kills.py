@@ -11,16 +11,32 @@ import pytest
 
 # A third of the kills each; a run of the command is met by the kills of one line.
 KILLS = [["worker", "coordinator"], ["group"], ["coordinator"], ["group"], ["worker"]]
+TWO_ROUNDS = """
+name = "small"
+dataset = "digits"
+frameworks = ["sklearn"]
+seeds = 2
+[model]
+layers = [[16], [8, 8], [32]]
+activations = ["relu", "tanh"]
+[training]
+epochs = 40
+[[cell]]
+dataset = "digits"
+framework = "keras"
+hidden_layer_sizes = [8]
+training.epochs = 3
+"""
 
 
 @pytest.mark.slow
 def test_six_kills_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed):
-    Killer(lambda: new_lab(new_lab.small), processes, undisturbed).kill(6)
+    Killer(new_lab, processes, undisturbed).kill(6)
 
 
 @pytest.mark.long
-def test_sixty_kills_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed_with_keras):
-    Killer(lambda: new_lab(new_lab.with_keras), processes, undisturbed_with_keras).kill(60)
+def test_sixty_kills_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed_by):
+    Killer(lambda: new_lab(TWO_ROUNDS), processes, undisturbed_by(TWO_ROUNDS)).kill(60)
 
 
 class Killer:

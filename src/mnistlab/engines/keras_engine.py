@@ -174,12 +174,13 @@ class _Training:
                              epochs_done=len(self.records), epochs=tuple(self.records))  # fmt: skip
         with self.clock.part("evaluation"):
             test, validation = measure_parts(self.predict, self.data)
+        weights = map(self.keras.ops.convert_to_numpy, self.model.weights)
         early = len(self.records) < self.run.cell.training.epochs
         return RunResult(
             self.run, "done", "reference", self.environment, self.ledger(), program=program,
             epochs_done=len(self.records), best_epoch=stopping.best_epoch + 1 if stopping else None,
             stopped_by="early_stopping" if early else "epochs", epochs=tuple(self.records), test=test,
-            validation=validation, weights_sha256=weights_sha256(map(self.keras.ops.convert_to_numpy, self.model.weights)),
+            validation=validation, weights_sha256=weights_sha256(weights),
         )  # fmt: skip
 
     def ledger(self) -> Ledger:

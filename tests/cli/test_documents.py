@@ -1,0 +1,273 @@
+"""What scripts may rely on: with `--json` stdout is one document with these keys, whatever else is said on stderr."""
+
+import io
+import json
+import re
+import shlex
+
+import pandas as pd
+import pytest
+
+NUMBER = (int, float)
+TEXT = str
+
+
+def maybe(kind):
+    return lambda value: value is None or fits(value, kind)
+
+
+def lots(kind):
+    return lambda value: isinstance(value, list) and all(fits(item, kind) for item in value)
+
+
+def identifier(length):
+    return lambda value: re.fullmatch(f"[0-9a-f]{{{length}}}", value)
+
+
+def one_of(*words):
+    return lambda value: value in words
+
+
+def fits(value, kind):
+    """Whether a value is of a type, or has (at least) the keys of a mapping with values that fit."""
+    if isinstance(kind, dict):
+        assert set(kind) <= set(value), set(kind) - set(value)
+        wrong = {key: value[key] for key in kind if not fits(value[key], kind[key])}
+        assert not wrong, wrong
+        return True
+    if isinstance(kind, type | tuple):
+        return isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
+    return bool(kind(value))
+
+
+def estimate(*kinds):
+    def check(value):
+        shape = {"value": maybe(NUMBER), "low": maybe(NUMBER), "high": maybe(NUMBER), "level": float, "n": int,
+                 "kind": one_of(*kinds)}  # fmt: skip
+        ends = [value["low"], value["value"], value["high"]]
+        assert None in ends or ends == sorted(ends)
+        return set(value) == set(shape) and fits(value, shape)
+
+    return check
+
+
+T = estimate("t")
+CELL = {
+    "cell": identifier(12), "label": TEXT, "dataset": TEXT, "framework": one_of("keras", "sklearn"),
+    "hidden_layer_sizes": lots(int), "activations": lots(TEXT), "batch_norm": bool, "dropout": float,
+    "split": {"protocol": TEXT, "train_fraction": float, "validation_fraction": float}, "features": lots(TEXT),
+    "training": {"optimizer": TEXT, "learning_rate": float, "schedule": TEXT, "batch_size": int, "epochs": int,
+                 "early_stopping_patience": maybe(int), "l2": float},
+    "parameters": int, "flops_per_step": int,
+}  # fmt: skip
+PLAN = {
+    "study": TEXT, "cells": lots({**CELL, "seeds": int, "to_do": int, "predicted_seconds": NUMBER}), "networks": int,
+    "to_do": int, "parameters_total": int, "flops_total": int, "peak_bytes": int,
+    "predicted_seconds": estimate("prediction"), "engine_groups": lots({"engine": TEXT, "members": int, "cells": int}),
+}  # fmt: skip
+RUN = {"study": TEXT, "done": int, "failed": int, "diverged": int, "to_do": int, "seconds": float,
+       "stopped": one_of(None, "budget", "interrupted")}  # fmt: skip
+STATUS = {"studies": lots({
+    "study": TEXT, "planned": int, "running": int, "done": int, "failed": int, "diverged": int, "timeout": int,
+    "networks_per_second": maybe(NUMBER), "eta_seconds": maybe(NUMBER),
+})}  # fmt: skip
+RESULTS = {"study": TEXT, "resolution": maybe(float), "rows": lots({
+    **CELL, "seeds": int, "trained": int, "collapsed": int, "diverged": int, "engine": TEXT,
+    "accuracy": estimate("crossed", "wilson"), "accuracy_trained": estimate("crossed", "wilson"),
+    "accuracy_these_digits": T, "validation_accuracy": T, "log_loss": T, "macro_f1": T, "ece": T, "ece_floor": float,
+    "epochs_done": T, "stopped_by": {"epochs": int}, "seconds_steps": T, "seconds_end_to_end": T,
+    "timing": one_of("alone", "packed"), "peak_bytes": T, "parameter_bytes": int, "inference_us_per_image": T,
+    "energy_joules": maybe(T),
+})}  # fmt: skip
+EVALUATION = {"n": int, "accuracy": float, "log_loss": float, "brier": float, "macro_precision": float,
+              "macro_recall": float, "macro_f1": float, "ece": float, "ece_floor": float, "bin_count": lots(int),
+              "bin_confidence": lots(maybe(float)), "bin_accuracy": lots(maybe(float))}  # fmt: skip
+SHOW = {
+    **CELL, "run": identifier(16), "seed": int, "status": one_of("done"), "attempt": int, "started_at": float,
+    "finished_at": float, "studies": lots(TEXT), "engine": TEXT, "program": TEXT, "members": int, "epochs_asked": int,
+    "epochs_done": int, "stopped_by": TEXT, "weights_sha256": identifier(64), "differences": lots(TEXT),
+    "epochs": lots({"epoch": int, "train_loss": float, "validation_loss": float, "validation_accuracy": float,
+                    "test_accuracy": float}),
+    "environment": {"python": TEXT, "packages": list, "device": TEXT, "threads": int, "data_sha256": identifier(64)},
+    "ledger": {"steps_seconds": float, "compile_seconds": float, "cpu_seconds": float, "end_to_end_seconds": float},
+    "test": EVALUATION, "validation": EVALUATION, "command": TEXT,
+}  # fmt: skip
+DATA = {"dataset": TEXT, "train": int, "test": int, "shape": lots(int), "classes": lots(TEXT),
+        "class_counts": lots(int), "sha256": identifier(64), "source": TEXT}  # fmt: skip
+
+
+def document(answer, shape):
+    found = answer.document
+    assert found.pop("schema_version") == 1
+    assert fits(found, shape)
+    return found
+
+
+PARAMETERS = {"tiny": 64 * 8 + 8 + 8 * 10 + 10, "single": 64 * 16 + 16 + 16 * 8 + 8 + 8 * 10 + 10 + 4 * (16 + 8)}
+LABELS = {"tiny": "1x8 relu, digits, sklearn, 3 epochs", "single": "16-8 relu-tanh, digits, batch norm, 2 epochs"}
+SEEDS = {"tiny": 2, "single": 1}
+STUDIES = pytest.mark.parametrize("study", ["tiny", "single"])
+
+
+@STUDIES
+def test_plan_prices_every_cell_before_anything_is_run(finished, study):
+    plan, seeds = document(finished.plan[study], PLAN), SEEDS[study]
+    assert (plan["study"], plan["networks"], plan["to_do"]) == (study, seeds, seeds)
+    (cell,) = plan["cells"]
+    assert (cell["label"], cell["parameters"], cell["seeds"]) == (LABELS[study], PARAMETERS[study], seeds)
+    assert plan["engine_groups"] == [{"engine": "reference", "members": 1, "cells": seeds}]
+    assert plan["parameters_total"] == seeds * PARAMETERS[study]
+    assert finished.plan[study].err == ""
+
+
+@STUDIES
+def test_run_says_what_was_done_and_keeps_everything_else_on_stderr(finished, study):
+    run = document(finished.run[study], RUN)
+    assert (run["study"], run["done"], run["to_do"], run["stopped"]) == (study, SEEDS[study], 0, None)
+    assert f"{study}: " in finished.run[study].err
+
+
+def test_plan_and_run_find_nothing_to_do_once_all_is_done(mnistlab, beside):
+    file = beside.folder / "tiny.toml"
+    plan = document(mnistlab("plan", file, "--json"), PLAN)
+    assert (plan["networks"], plan["to_do"], plan["predicted_seconds"]["value"], plan["engine_groups"]) == (2, 0, 0, [])
+    run = document(mnistlab("run", file, "--json"), RUN)
+    assert (run["done"], run["to_do"]) == (2, 0)
+    document(mnistlab("run", beside.folder / "single.toml", "--json"), RUN)  # the study run last, as before
+
+
+def test_status_counts_runs(mnistlab, beside):
+    studies = document(mnistlab("status", "--json"), STATUS)["studies"]
+    assert {study["study"]: study["done"] for study in studies} == SEEDS
+    assert all(study["networks_per_second"] > 0 == study["planned"] == study["eta_seconds"] for study in studies)
+    assert mnistlab("status", "tiny", "--json").document["studies"] == [s for s in studies if s["study"] == "tiny"]
+
+
+@STUDIES
+def test_results_has_every_number_with_its_interval(mnistlab, beside, study):
+    answer = mnistlab("results", study, "--json")
+    results = document(answer, RESULTS)
+    assert answer.err == ""
+    (row,) = results["rows"]
+    assert (results["study"], row["label"], row["parameters"]) == (study, LABELS[study], PARAMETERS[study])
+    assert (row["seeds"], row["trained"] + row["collapsed"], row["diverged"]) == (SEEDS[study], SEEDS[study], 0)
+    kind = {"tiny": ("crossed", 2), "single": ("wilson", 257)}[study]
+    assert (row["accuracy"]["kind"], row["accuracy"]["n"], row["log_loss"]["n"]) == (*kind, SEEDS[study])
+    assert 0 <= row["accuracy"]["low"] < row["accuracy"]["high"] <= 1
+    assert row["stopped_by"] == {"epochs": SEEDS[study]}
+    assert row["parameter_bytes"] >= 4 * 4 * row["trainable_parameters"]  # weights, gradients, Adam's two moments
+
+
+def test_results_takes_a_name_a_file_or_the_study_run_last(mnistlab, beside):
+    by_name = mnistlab("results", "single", "--json").out
+    assert mnistlab("results", beside.folder / "single.toml", "--json").out == by_name
+    assert mnistlab("results", "--json").out == by_name
+
+
+@STUDIES
+def test_results_as_csv_hold_the_numbers_of_the_json_document(mnistlab, beside, study):
+    rows = mnistlab("results", study, "--json").document["rows"]
+    table = pd.read_csv(io.StringIO(mnistlab("results", study, "--csv").out))
+    assert list(table["cell"]) == [row["cell"] for row in rows]
+    assert list(table["label"]) == [row["label"] for row in rows]
+    assert list(table["hidden_layer_sizes"].astype(str)) == [{"tiny": "8", "single": "16-8"}[study]]
+    for name in ("accuracy", "log_loss", "seconds_steps"):
+        for suffix, end in (("", "value"), ("_low", "low"), ("_high", "high"), ("_n", "n")):
+            numbers = [None if pd.isna(number) else number for number in table[name + suffix]]
+            assert numbers == [row[name][end] for row in rows]
+
+
+@pytest.fixture
+def runs(mnistlab, beside):
+    """The ids of a study's runs, by its name."""
+    return {study: mnistlab("results", study, "--json").document["rows"][0]["runs"] for study in SEEDS}
+
+
+def test_show_has_all_that_is_stored_about_a_run(mnistlab, runs):
+    for run, study in ((run, study) for study, ids in runs.items() for run in ids):
+        shown = document(mnistlab("show", run[:8], "--json"), SHOW)
+        assert (shown["run"], shown["studies"]) == (run, [study])
+        assert len(shown["epochs"]) == shown["epochs_done"] == shown["training"]["epochs"] == shown["epochs_asked"]
+        assert shown["epochs"][-1]["test_accuracy"] == pytest.approx(shown["test"]["accuracy"])
+        assert (shown["test"]["n"], sum(shown["test"]["bin_count"]), len(shown["test"]["bin_accuracy"])) == (
+            257,
+            257,
+            15,
+        )
+        parts = ("data_seconds", "compile_seconds", "steps_seconds", "evaluation_seconds")
+        assert shown["ledger"]["end_to_end_seconds"] == sum(shown["ledger"][part] for part in parts)
+        assert mnistlab("show", run, "--command").out.strip() == shown["command"]
+
+
+@pytest.mark.parametrize("study", ["tiny", pytest.param("single", marks=pytest.mark.long)])
+def test_the_command_that_show_prints_trains_the_same_network_again(mnistlab, process, home, runs, study):
+    run = runs[study][-1]
+    words = shlex.split(mnistlab("show", run, "--command").out)
+    assert words[:2] == ["mnistlab", "run"]
+    assert process(*words[1:], "--store", "other.sqlite", "--json", cwd=home).document["done"] == 1
+    first = mnistlab("show", run, "--json").document
+    again = mnistlab("show", run, "--json", "--store", "other.sqlite").document
+    same = ("run", "cell", "weights_sha256", "epochs", "test", "validation")
+    assert {name: again[name] for name in same} == {name: first[name] for name in same}
+
+
+def test_report_is_one_file_that_holds_the_table(mnistlab, home, beside):
+    assert mnistlab("report", "tiny", "--json").document == {"schema_version": 1, "report": "reports/tiny.html"}
+    assert "1x8 relu, digits, sklearn" in (home / "reports" / "tiny.html").read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_written_is_a_fault_of_the_machine(mnistlab, home, beside):
+    (home / "reports").write_text("in the way")
+    answer = mnistlab("report", "tiny")
+    assert (answer.status, answer.out) == (5, "")
+    assert answer.err == (
+        "mnistlab: error: reports/tiny.html: cannot be written: File exists (name another folder with --home)\n"
+    )
+
+
+def test_data_show_describes_a_data_set(mnistlab):
+    shown = document(mnistlab("data", "show", "digits", "--json"), DATA)
+    assert (shown["train"], shown["test"], shown["shape"]) == (1540, 257, [8, 8])
+    assert (sum(shown["class_counts"]), shown["classes"]) == (1797, [str(digit) for digit in range(10)])
+    assert mnistlab("data", "fetch", "digits", "--json").document["datasets"] == [
+        {"dataset": "digits", "source": "scikit-learn"}]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stored", "words"), [
+    (False, ()), (False, ("smoke",)), (False, ("mine.toml",)), (True, ("smoke",)), (True, ("mine.toml",)),
+], ids=str)  # fmt: skip
+def test_what_was_never_run_is_an_empty_list(mnistlab, home, request, stored, words):
+    if stored:
+        request.getfixturevalue("beside")
+    (home / "mine.toml").write_text("[model]\nnode_counts = [4]", encoding="utf-8")
+    results = mnistlab("results", *words, "--json").document
+    assert (results["rows"], results["resolution"]) == ([], None)
+    assert results["study"] == (words[0].removesuffix(".toml") if words else None)
+    assert mnistlab("status", *words, "--json").document["studies"] == []
+    assert [mnistlab(*line, *words).status for line in (["results"], ["results", "--csv"], ["status"])] == [0, 0, 0]
+    assert [path.name for path in home.iterdir()] == ["mine.toml"]
+
+
+@pytest.mark.parametrize("reader", ["results", "status", "report"])
+def test_a_name_that_no_study_has_is_an_error(mnistlab, beside, reader):
+    answer = mnistlab(reader, "tinny", "--json")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.startswith("mnistlab: error: study tinny: ")
+
+
+ALONE = """
+import sys
+from mnistlab.cli.app import main
+try:
+    main(sys.argv[1:])
+finally:
+    sys.stderr.write(" ".join({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("reader", ["results", "show", "report"])
+def test_readers_need_the_store_alone(process, home, finished, runs, reader):
+    words = [reader, *(runs["single"] if reader == "show" else []), "--json"]
+    answer = process(*words, cwd=home, program=("-c", ALONE), MNISTLAB_STORE=str(finished.store))
+    assert (answer.status, {"jax", "keras", "sklearn"} & set(answer.err.split())) == (0, set())
+    assert json.loads(answer.out)["schema_version"] == 1

@@ -1,0 +1,148 @@
+"""Real processes, fed with groups: what trains well, what fails in every way, what is stopped."""
+
+import time
+from collections import Counter
+from contextlib import closing
+
+import psutil
+import pytest
+
+from mnistlab.analysis.estimate import Estimate
+from mnistlab.execution.local import EpochEnded, Finished, Started, execute, probe_alone
+from mnistlab.execution.stop import Budget, Stop
+from mnistlab.execution.worker import WorkerSettings
+from mnistlab.plan import Group
+from mnistlab.spec import Architecture, Cell, Run, Training
+
+NO_LIMIT = Budget(None, 0.0)
+ENDLESS = Training(epochs=1_000_000)
+
+
+def group(*, width=4, engine="reference", timeout=600.0, seconds=0.1, **training):
+    given = training.pop("training", None) or Training(**{"epochs": 2, **training})
+    cell = Cell(Architecture((width,)), dataset="digits", framework="sklearn", training=given)
+    return Group(engine, (Run(cell, 0),), Estimate(seconds, None, None, None, 0, "prediction"), timeout)
+
+
+def events_of(groups, tmp_path, *, workers=1, budget=NO_LIMIT, stop=None):
+    """A generator that must be closed."""
+    todo = list(groups)
+    return execute(lambda _: todo.pop(0) if todo else None, workers=workers, settings=WorkerSettings(tmp_path),
+                   budget=budget, stop=stop or Stop())  # fmt: skip
+
+
+def outcomes(events):
+    return {event.result.run.id: event.result for event in events if isinstance(event, Finished)}
+
+
+def children():
+    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_nothing_to_do_starts_no_process(tmp_path):
+    assert list(events_of([], tmp_path)) == []
+    assert children() == []
+
+
+@pytest.mark.slow
+def test_whatever_becomes_of_a_group_the_others_are_trained(tmp_path):
+    groups = {
+        "good": group(),
+        "unknown engine": group(width=5, engine="nonesuch"),
+        "too long": group(width=7, timeout=0.5, training=ENDLESS),
+        "good again": group(width=8),
+    }
+    events = list(events_of(groups.values(), tmp_path))
+    found = outcomes(events)
+    results = {name: found[group.runs[0].id] for name, group in groups.items()}
+    assert {name: result.status for name, result in results.items()} == {
+        "good": "done", "unknown engine": "failed", "too long": "timeout", "good again": "done",
+    }  # fmt: skip
+    assert results["unknown engine"].reason == "KeyError: 'nonesuch'"
+    assert results["too long"].reason == "no result after 0.5 s"
+    assert [event.group for event in events if isinstance(event, Started)] == list(groups.values())
+    epochs = Counter(event.run_id for event in events if isinstance(event, EpochEnded))
+    assert epochs[groups["good"].runs[0].id] == epochs[groups["good again"].runs[0].id] == 2
+    assert children() == []
+
+
+def test_a_process_killed_before_it_begins_is_replaced(tmp_path):
+    killed = 0
+    with closing(events_of([group(engine="nonesuch")], tmp_path)) as events:
+        for event in events:
+            if isinstance(event, Started) and not killed:
+                [child] = children()
+                child.kill()
+                killed += 1
+            elif isinstance(event, Finished):
+                assert event.result.reason == "KeyError: 'nonesuch'"  # by the second process
+    assert isinstance(event, Finished)
+    assert children() == []
+
+
+def test_two_processes_killed_before_they_begin_fail_the_run_alone(tmp_path):
+    unlucky, other = group(engine="nonesuch"), group(width=5, engine="nonesuch")
+    found = {}
+    with closing(events_of([unlucky, other], tmp_path)) as events:
+        for event in events:
+            if isinstance(event, Started) and event.group == unlucky:
+                [child] = children()
+                child.kill()
+            elif isinstance(event, Finished):
+                found[event.result.run.id] = event.result.reason
+    assert found == {
+        unlucky.runs[0].id: "its process ended before it could begin, twice", other.runs[0].id: "KeyError: 'nonesuch'",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stop_ends_the_processes_and_yields_nothing_half_done(tmp_path, workers):
+    stop = Stop()
+    with closing(events_of([group(width=w, training=ENDLESS) for w in (4, 5)], tmp_path, workers=workers,
+                           stop=stop)) as events:  # fmt: skip
+        assert isinstance(next(events), Started)
+        stop.signal_number = 2
+        began = time.monotonic()
+        assert not outcomes(events)
+    assert time.monotonic() - began < 3
+    assert children() == []
+
+
+@pytest.mark.slow
+def test_a_run_ten_percent_past_the_budget_is_stopped_without_a_result(tmp_path):
+    began = time.monotonic()
+    with closing(events_of([group(training=ENDLESS)], tmp_path, budget=Budget(2.0, began))) as events:
+        assert not outcomes(events)
+    assert 2.2 <= time.monotonic() - began < 4
+    assert children() == []
+
+
+def test_what_died_is_not_begun_again_past_the_budget(tmp_path):
+    costly = group(engine="nonesuch", seconds=1e6)
+    with closing(events_of([costly], tmp_path, budget=Budget(60.0, time.monotonic()))) as events:
+        started = next(events)
+        [child] = children()
+        child.kill()
+        assert (started, list(events)) == (Started(costly), [])
+
+
+@pytest.mark.parametrize("fault", ["unknown engine", "killed"])
+def test_a_probe_that_fails_measures_nothing(tmp_path, fault):
+    [run] = group().runs
+    stop = Stop() if fault == "unknown engine" else KillOnFirstLook()
+    assert probe_alone("nonesuch", run, "key", settings=WorkerSettings(tmp_path), timeout=60, stop=stop) is None
+    assert children() == []
+
+
+class KillOnFirstLook(Stop):
+    """A stop nobody asked for; who looks at it first loses his process."""
+
+    __slots__ = ("looked",)
+
+    @property
+    def requested(self):
+        if not hasattr(self, "looked"):
+            self.looked = True
+            [child] = children()
+            child.kill()
+        return False

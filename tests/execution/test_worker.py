@@ -1,0 +1,101 @@
+"""One worker process from outside: what it sends home. Run as a program, it is that process."""
+
+import subprocess
+import sys
+import time
+from multiprocessing.connection import Listener
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mnistlab.execution import worker
+from mnistlab.execution.worker import WorkerSettings
+from mnistlab.spec import Architecture, Cell, Features, Run, Training
+
+KEY = b"a key that only this test knows"
+
+
+def run_of(framework, width=16, features=("scale",), seed=1):
+    cell = Cell(Architecture((width,)), dataset="digits", framework=framework, features=Features(features),
+                training=Training(epochs=2, batch_size=693))  # fmt: skip
+    return Run(cell, seed)
+
+
+SKLEARN, KERAS = run_of("sklearn"), run_of("keras")
+ALONE = [("reference", [SKLEARN]), ("reference", [KERAS])]
+AFTER_OTHERS = [
+    ("reference", [run_of("sklearn", 8, ("pca:10",)), SKLEARN]),
+    ("nonesuch", [run_of("sklearn", 4)]),
+    ("reference", [KERAS]),
+    ("reference", [run_of("sklearn", 4, seed=3), SKLEARN]),
+    ("reference", [KERAS]),
+]
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory):
+    """What two processes sent: one that trains two runs alone, one that trains them again among others."""
+    folder = tmp_path_factory.mktemp("worker")
+    return SimpleNamespace(alone=drive("ALONE", folder), after_others=drive("AFTER_OTHERS", folder))
+
+
+def drive(name, folder):
+    """Results in their order, and the seconds from the start of the process to the last one."""
+    with Listener(authkey=KEY) as listener:
+        began = time.perf_counter()
+        with subprocess.Popen([sys.executable, __file__, name, listener.address, folder]) as process:
+            results = []
+            with listener.accept() as line:
+                while len(results) < sum(len(runs) for _, runs in globals()[name]):
+                    kind, *content = line.recv()
+                    if kind == "result":
+                        results.append(content[0])
+            seconds = time.perf_counter() - began
+        assert process.returncode == 0
+    return SimpleNamespace(results=results, seconds=seconds)
+
+
+@pytest.mark.slow
+def test_the_parts_of_all_runs_of_a_process_sum_to_its_wall_clock(sent):
+    for found in (sent.alone, sent.after_others):
+        parts = sum(result.ledger.wall_seconds for result in found.results)
+        assert parts == pytest.approx(found.seconds, rel=0.02)
+
+
+@pytest.mark.slow
+def test_imports_are_paid_for_once(sent):
+    first, *_, last = (r.ledger for r in sent.after_others.results if r.run.cell.framework == "keras")
+    assert first.import_seconds > 0.5
+    assert last.import_seconds == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", [SKLEARN, KERAS], ids=["sklearn", "keras"])
+def test_a_run_gives_the_same_bits_in_another_process_and_after_other_runs(sent, run):
+    results = [r for found in (sent.alone, sent.after_others) for r in found.results if r.run == run]
+    assert len(results) == 3
+    assert len({r.weights_sha256 for r in results}) == 1
+    for part in ("test", "validation"):
+        expected, *others = (getattr(r, part).predicted for r in results)
+        assert all(np.array_equal(expected, other) for other in others)
+
+
+@pytest.mark.slow
+def test_a_fault_of_a_trainer_is_one_line_and_the_process_goes_on(sent):
+    [failed] = [r for r in sent.after_others.results if r.status != "done"]
+    assert (failed.status, failed.reason, failed.run) == ("failed", "KeyError: 'nonesuch'", run_of("sklearn", 4))
+    assert sent.after_others.results[-1].status == "done"
+
+
+def test_a_process_that_was_not_initialized_says_so():
+    with pytest.raises(RuntimeError, match="initialize"):
+        worker.train_group("reference", [SKLEARN])
+
+
+if __name__ == "__main__":
+    _, groups, address, folder = sys.argv
+    worker.initialize(WorkerSettings(Path(folder), address=address, authkey=KEY))
+    for engine, runs in globals()[groups]:
+        worker.train_group(engine, runs)

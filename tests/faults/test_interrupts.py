@@ -1,0 +1,130 @@
+"""Ctrl-C on a terminal, SIGTERM, a second Ctrl-C. Run as a program, it is the process interrupted inside `fit`."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pexpect
+import pytest
+
+LONG_FITS = """
+name = "small"
+dataset = "digits"
+frameworks = ["sklearn"]
+seeds = 2
+[model]
+layers = [[16]]
+[training]
+epochs = 300
+learning_rate = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016]
+"""
+# pexpect forks, which Python and JAX warn about where another test has threads running.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork")
+
+
+@pytest.mark.slow
+def test_three_interrupts_store_no_half_trained_network(new_lab, undisturbed):
+    interrupt_often(new_lab, 3, undisturbed)
+
+
+@pytest.mark.long
+def test_twenty_interrupts_store_no_half_trained_network(new_lab, undisturbed_by):
+    interrupt_often(lambda: new_lab(LONG_FITS), 20, undisturbed_by(LONG_FITS))
+
+
+def interrupt_often(new_lab, times, undisturbed):
+    moments, interrupted, lab = random.Random(20), 0, new_lab()
+    while interrupted < times:
+        terminal = on_terminal(lab)
+        if terminal.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=moments.random() * 0.4 * undisturbed.seconds):
+            terminal.sendintr()
+            assert_stopped(terminal, undisturbed.total)
+            interrupted += 1
+        else:
+            lab = new_lab()
+        weights = lab.weights()
+        assert weights.items() <= undisturbed.weights.items()
+        assert lab.done() == len(weights)
+
+
+def on_terminal(lab):
+    """`run` on a terminal of its own, when the first networks have been handed to processes that still import."""
+    terminal = lab.start_on_terminal("run", "small.toml")
+    terminal.expect(r"of \d+ networks", timeout=60)
+    return terminal
+
+
+def assert_stopped(terminal, total):
+    asked = time.monotonic()
+    terminal.expect(pexpect.EOF, timeout=30)
+    assert time.monotonic() - asked < 5
+    shown = terminal.before
+    terminal.close()
+    assert terminal.exitstatus == 130
+    assert "Traceback" not in shown
+    assert "Error" not in shown
+    kept = re.search(rf"(\d+) of {total} runs finished and kept(; `mnistlab run small.toml` goes on)?", shown)
+    assert kept
+    assert kept[2] or int(kept[1]) == total  # in the latter case it was measuring, after the last network
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_ends_at_once_and_takes_the_processes_along(new_lab, processes):
+    lab = new_lab()
+    terminal = on_terminal(lab)
+    workers = processes.workers_of(terminal.pid)
+    for worker in workers:
+        worker.suspend()  # who cannot answer delays the first
+    terminal.sendintr()
+    assert terminal.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=0.7) == 1
+    terminal.sendintr()
+    asked = time.monotonic()
+    while terminal.isalive():
+        assert time.monotonic() - asked < 1
+        terminal.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=0.02)
+    for worker in workers:
+        worker.resume()
+    terminal.close()
+    assert terminal.exitstatus == 130
+    assert "Traceback" not in terminal.before
+    assert all(processes.ends_within(worker, 10) for worker in workers)
+
+
+@pytest.mark.slow
+def test_fit_interrupted_at_any_moment_yields_no_result():
+    told = subprocess.run([sys.executable, __file__], capture_output=True, text=True, check=True, timeout=120)
+    assert told.stdout == "20 of 20 interrupted\n"
+
+
+def interrupt_fit():
+    """Let a real SIGINT come at twenty moments of one fit, and count the KeyboardInterrupts that reach the caller."""
+    from mnistlab.datasets import catalog
+    from mnistlab.engines.sklearn_engine import SklearnEngine
+    from mnistlab.instruments.environment import describe
+    from mnistlab.preprocessing import prepare
+    from mnistlab.spec import Architecture, Cell, Run, Training
+
+    moments, interrupted = random.Random(3), 0
+    run = Run(Cell(Architecture((16,)), dataset="digits", framework="sklearn", training=Training(epochs=10_000)), 0)
+    data = prepare(catalog.load("digits", None), run.cell.split, run.cell.features, run.seed)
+    here = describe(device="cpu", threads=1, data_sha256="")
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    def on_epoch(_run, record):
+        if record.epoch == 2:
+            signal.setitimer(signal.ITIMER_REAL, 0.001 + 0.1 * moments.random())
+
+    for _ in range(20):
+        try:
+            list(SklearnEngine().train([run], lambda _: data, here, on_epoch))
+        except KeyboardInterrupt:
+            interrupted += 1
+    sys.stdout.write(f"{interrupted} of 20 interrupted\n")
+
+
+if __name__ == "__main__":
+    interrupt_fit()

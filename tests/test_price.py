@@ -1,0 +1,105 @@
+"""Seconds of runs learned from planted ones."""
+
+import math
+import random
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnistlab.analysis.estimate import Estimate
+from mnistlab.price import Prices, Work, total
+
+SMALL = Work("small", "keras", depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616, evaluated=16_000,
+             parameters=50_890)  # fmt: skip
+LARGE = Work("large", "keras", depth=4, epochs=30, steps_per_epoch=1_688, flops_per_step=10**8, evaluated=16_000,
+             parameters=10**6)  # fmt: skip
+OTHER = Work("other", "sklearn", depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616, evaluated=16_000,
+             parameters=50_890)  # fmt: skip
+
+positive = st.floats(1e-3, 1e6)
+
+
+def first_guess(work):
+    return Prices().seconds(work).value
+
+
+@given(seconds=st.lists(positive, min_size=1, max_size=20))
+def test_runs_alike_cost_their_mean(seconds):
+    prices = Prices()
+    for second in seconds:
+        prices.observe(SMALL, second)
+    price = prices.seconds(SMALL)
+    assert price.value == pytest.approx(statistics.fmean(seconds))
+    assert price.low < price.value < price.high
+    assert (price.n, price.level, price.kind) == (len(seconds), 0.95, "prediction")
+
+
+@given(scale=st.floats(0.01, 100))
+def test_a_first_guess_is_scaled_by_what_the_machine_showed(scale):
+    prices = Prices()
+    prices.observe(SMALL, scale * first_guess(SMALL))
+    assert prices.seconds(LARGE).value == pytest.approx(scale * first_guess(LARGE))
+    assert prices.seconds(LARGE).n == 1
+
+
+def test_one_framework_says_nothing_of_the_other():
+    prices = Prices()
+    prices.observe(SMALL, 1_000.0)
+    assert prices.seconds(OTHER) == Prices().seconds(OTHER)
+
+
+def test_the_guess_alone_is_right_within_a_factor_of_three():
+    guess = Prices().seconds(SMALL)
+    assert (guess.low, guess.high) == pytest.approx((guess.value / 3, guess.value * 3))
+    assert guess.n == 0
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.3])
+def test_intervals_hold_about_as_many_planted_times_as_they_promise(spread):
+    luck = random.Random(5)
+
+    def seconds(work):
+        return 2.5 * first_guess(work) * math.exp(luck.gauss(0, spread))
+
+    works = [Work(f"w{i}", "keras", 1 + i % 5, 10, 100 * (1 + i % 7), 10**6 * (1 + i % 11), 16_000, 10**5)
+             for i in range(400)]  # fmt: skip
+    prices = Prices()
+    for work in works[:100]:
+        prices.observe(work, seconds(work))
+    kept = [prices.seconds(work).low <= seconds(work) <= prices.seconds(work).high for work in works[100:]]
+    assert statistics.fmean(kept) > 0.9
+    again = [prices.seconds(work).low <= seconds(work) <= prices.seconds(work).high for work in works[:100]]
+    assert statistics.fmean(again) > (0.9 if spread < 0.1 else 0.4)  # from one run each, whose spread is not known
+
+
+def test_the_interval_of_many_alike_follows_their_spread():
+    steady, shaky = Prices(), Prices()
+    for second in (9.9, 10.0, 10.1, 10.0):
+        steady.observe(SMALL, second)
+        shaky.observe(SMALL, second * (1.6 if second == 10.1 else 1.0))
+    assert steady.seconds(SMALL).high == pytest.approx(10 * 1.15)
+    assert shaky.seconds(SMALL).high / shaky.seconds(SMALL).value > 1.4
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_a_time_that_cannot_be_is_not_learned_from(seconds):
+    prices = Prices()
+    prices.observe(SMALL, seconds)
+    assert prices.seconds(SMALL) == Prices().seconds(SMALL)
+
+
+@given(changed=st.sampled_from(["depth", "epochs", "steps_per_epoch", "flops_per_step", "evaluated", "parameters"]))
+def test_more_of_anything_costs_more(changed):
+    values = {name: getattr(SMALL, name) for name in SMALL.__slots__}
+    assert first_guess(Work(**{**values, changed: 2 * values[changed]})) > first_guess(SMALL)
+
+
+@given(seconds=st.lists(positive, max_size=30), workers=st.integers(1, 64))
+def test_a_total_is_the_sum_over_the_processes(seconds, workers):
+    estimates = [Estimate(value, value / 2, value * 2, n=3, kind="prediction") for value in seconds]
+    found = total(estimates, workers)
+    assert found.value == pytest.approx(sum(seconds) / workers)
+    assert (found.low, found.high) == pytest.approx((found.value / 2, found.value * 2))
+    assert found.n == (3 if seconds else 0)
