@@ -1,6 +1,7 @@
 # make setup: the environment in .venv; make study: the course lab within ten minutes; make test: all checks.
 PYTHON ?= python3
-PYTEST_FLAGS ?=
+# As many processes as cores; tests of one file stay together and share what they set up.
+PYTEST_FLAGS ?= -n auto --dist loadfile
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -16,7 +17,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python $(NEW_ENOUGH) 2>/dev/null || $(PYTHON) -m venv --clear .venv || { \
 	  echo "make: no virtual environment (on Debian and Ubuntu: sudo apt install python3-venv)" >&2; exit 1; }
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
-	   $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; } || { \
+	   $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+	     --constraint constraints.txt --editable '.[dev]'; } || { \
 	  echo "make: uv did not manage; pip does the same, more slowly" >&2; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'; }
 	@touch $@

@@ -44,6 +44,19 @@ def test_nothing_to_do_starts_no_process(tmp_path):
     assert children() == []
 
 
+def test_processes_are_replaced_after_many_groups_and_none_is_lost(tmp_path):
+    groups = [group(width=width, engine="nonesuch") for width in range(1, 56)]
+    used, found = set(), []
+    with closing(events_of(groups, tmp_path, workers=2)) as events:
+        for event in events:
+            used.update(child.pid for child in children())
+            if isinstance(event, Finished):
+                found.append(event.result.run.id)
+    assert sorted(found) == sorted(g.runs[0].id for g in groups)
+    assert len(used) > 2
+    assert children() == []
+
+
 @pytest.mark.slow
 def test_whatever_becomes_of_a_group_the_others_are_trained(tmp_path):
     groups = {

@@ -83,6 +83,8 @@ class Lab:
             return {}
         names = "id, status, attempt, epochs_asked, epochs_done, weights_sha256, reason"
         with closing(sqlite3.connect(self.store)) as shell:
+            if not shell.execute("PRAGMA user_version").fetchone()[0]:
+                return {}  # a run that has just begun: the file is there, its tables are not
             rows = shell.execute(f"SELECT {names} FROM run").fetchall()
         return {id_: SimpleNamespace(**dict(zip(names.split(", ")[1:], rest, strict=True))) for id_, *rest in rows}
 
