@@ -35,7 +35,9 @@ def test_every_exhibit_of_an_unstarted_study_says_that_there_is_nothing(exhibit,
 
 def test_captions_carry_the_numbers_of_their_tables(lab_results):
     best = max(lab_results.rows["accuracy"].dropna(), key=lambda accuracy: accuracy.value or 0)
-    assert f"1x2056 relu, {percent(best)}." in BY_NAME["results"].caption(lab_results.rows)
+    assert f"Best on validation digits: 1x2056 relu; its test accuracy in per cent is {percent(best)}." in BY_NAME[
+        "results"
+    ].caption(lab_results.rows)
     width = BY_NAME["width"]
     caption = width.caption(width.table(lab_results))
     assert f"Highest: 1x2056 relu, {percent(best)}" in caption

@@ -85,6 +85,8 @@ def test_the_seed_decides_the_initial_weights():
         ((784,), {"nodes": [3]}, "'nodes' and 'activations'"),
         ((784,), {"nodes": [3], "activations": ["relu"], "dropout": 0.5}, "'nodes' and 'activations'"),
         ((28, 28), {"nodes": [3], "activations": ["relu"]}, r"got \(28, 28\)"),
+        (784, {"nodes": [3], "activations": ["relu"]}, "got 784"),
+        ((784,), {"nodes": 64, "activations": ["relu"]}, "at least one width"),
         ((0,), {"nodes": [3], "activations": ["relu"]}, "one count of features"),
     ],
 )

@@ -4,14 +4,14 @@ import itertools
 import statistics
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.plan import Group, Plan, PlannedCell, architecture_key, work_of
-from mnistlab.price import Prices
+from mnistlab.price import Prices, Work
 from mnistlab.records import RunResult
 from mnistlab.spec import Run
 
@@ -59,8 +59,8 @@ class RunSummary:
 
 
 def conduct(
-    plan: Plan, writer: "StoreWriter", prices: Prices, *, measured: Collection[str], settings: "WorkerSettings",
-    budget: "Budget", stop: "Stop", on_progress: Callable[[Progress], None],
+    plan: Plan, writer: "StoreWriter", prices: Prices, *, statuses: Mapping[str, str], measured: Collection[str],
+    settings: "WorkerSettings", budget: "Budget", stop: "Stop", on_progress: Callable[[Progress], None],
 ) -> RunSummary:  # fmt: skip
     """Train what a plan still asks for, round by round; after the first round every architecture is measured once.
 
@@ -71,6 +71,8 @@ def conduct(
         Has the study registered; gets each result as it comes.
     prices : Prices
         Learns from every finished run.
+    statuses : mapping of str to str
+        Run id → status, of every run the plan's study asks for.
     measured : collection of str
         Architecture keys that have their measurement already.
     settings, budget, stop
@@ -78,7 +80,9 @@ def conduct(
     on_progress : callable
         Told several times a second at most.
     """
-    return _Conductor(plan, writer, prices, frozenset(measured), settings, budget, stop, on_progress).conduct()
+    return _Conductor(
+        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress
+    ).conduct()
 
 
 @dataclass(slots=True)
@@ -86,6 +90,7 @@ class _Conductor:
     plan: Plan
     writer: "StoreWriter"
     prices: Prices
+    statuses: dict[str, str]
     measured: frozenset[str]
     settings: "WorkerSettings"
     budget: "Budget"
@@ -93,10 +98,11 @@ class _Conductor:
     on_progress: Callable[[Progress], None]
     began: float = field(default_factory=time.monotonic)
     told_at: float = 0.0
-    counts: Counter[str] = field(default_factory=Counter)
+    finished: int = 0
     validation: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     n_validation: dict[str, int] = field(default_factory=dict)
-    waiting: list[Group] = field(default_factory=list)
+    waiting: list[tuple[Group, list[Work]]] = field(default_factory=list)
+    active: dict[str, tuple[float, float]] = field(default_factory=dict)  # run → when begun, predicted seconds
 
     def conduct(self) -> RunSummary:
         first, *rest = self.plan.rounds or [()]
@@ -110,15 +116,18 @@ class _Conductor:
         """Train groups in their order, passing over what the budget has no room for; whether all were trained."""
         from mnistlab.execution.local import execute
 
-        self.waiting = [*groups, *later]
+        self.waiting = [(group, self.works(group)) for group in (*groups, *later)]
         left = len(groups)
 
         def next_group(budget: "Budget") -> Group | None:
             nonlocal left
             for index in range(left):
-                if budget.allows(self.seconds(self.waiting[index])):
+                group, works = self.waiting[index]
+                if budget.allows(seconds := self.seconds(works)):
                     left -= 1
-                    return self.waiting.pop(index)
+                    del self.waiting[index]
+                    self.active |= {run.id: (time.monotonic(), seconds) for run in group.runs}
+                    return group
             return None
 
         if groups:
@@ -131,8 +140,10 @@ class _Conductor:
                     self.tell()
         return not left and not self.stop.requested
 
-    def seconds(self, group: Group) -> float:
-        works = (work_of(run.cell, self.plan.size_of(run.cell)) for run in group.runs)
+    def works(self, group: Group) -> list[Work]:
+        return [work_of(run.cell, self.plan.size_of(run.cell)) for run in group.runs]
+
+    def seconds(self, works: list[Work]) -> float:
         return sum(self.prices.seconds(work).value or 0.0 for work in works)
 
     def take(self, event: "Event") -> None:
@@ -140,8 +151,11 @@ class _Conductor:
 
         if isinstance(event, Started):
             self.writer.start(run.id for run in event.group.runs)
-        elif isinstance(event, Finished) and self.writer.commit(event.result):
-            self.counts[event.result.status] += 1
+        elif isinstance(event, Finished):
+            self.active.pop(event.result.run.id, None)
+            self.writer.commit(event.result)
+            self.statuses[event.result.run.id] = event.result.status
+            self.finished += 1
             if event.result.status == "done":
                 self.learn(event.result)
 
@@ -178,24 +192,28 @@ class _Conductor:
         if now - self.told_at < _TELL_SECONDS and not note:
             return
         self.told_at = now
-        elapsed, finished = now - self.began, self.counts.total()
-        failed = self.counts["failed"] + self.counts["timeout"]
-        left = sum(map(self.seconds, self.waiting)) / self.plan.workers
+        elapsed, counts, left = now - self.began, Counter(self.statuses.values()), self.seconds_left(now)
         label, best = self.best()
         self.on_progress(
             Progress(
                 study=self.plan.study.name,
-                done=self.plan.networks - self.plan.to_do + finished - failed,
-                failed=failed,
+                done=counts["done"] + counts["diverged"],
+                failed=counts["failed"] + counts["timeout"],
                 total=self.plan.networks,
                 seconds=elapsed,
-                networks_per_second=finished / elapsed,
+                networks_per_second=self.finished / elapsed,
                 eta_seconds=left if self.budget.left is None else min(left, max(0.0, self.budget.left)),
                 best_label=label,
                 best=best,
                 note=note,
             )
         )
+
+    def seconds_left(self, now: float) -> float:
+        """Predicted seconds until all is done: what is left, shared by the processes, or the longest run under way."""
+        under_way = [max(0.0, seconds - (now - begun)) for begun, seconds in self.active.values()]
+        work = sum(under_way) + sum(self.seconds(works) for _, works in self.waiting)
+        return max([work / self.plan.workers, *under_way])
 
     def best(self) -> tuple[str, Estimate | None]:
         """The cell of highest mean validation accuracy in this call; test digits choose nothing (rule M3)."""
@@ -211,13 +229,12 @@ class _Conductor:
         return label, wilson_interval(round(accuracies[0] * n), n)
 
     def summary(self) -> RunSummary:
-        finished = self.counts["done"] + self.counts["diverged"]
-        to_do = self.plan.to_do - finished
-        failed = self.counts["failed"] + self.counts["timeout"]
+        counts = Counter(self.statuses.values())
+        failed = counts["failed"] + counts["timeout"]
+        to_do = self.plan.networks - counts["done"] - counts["diverged"]
         stopped = "interrupted" if self.stop.requested else "budget" if to_do > failed else None
         return RunSummary(
-            study=self.plan.study.name, done=self.plan.networks - to_do, failed=self.counts["failed"],
-            diverged=self.counts["diverged"], timeout=self.counts["timeout"], to_do=to_do,
-            seconds=time.monotonic() - self.began, stopped=stopped,
-            exit_status=self.stop.exit_status or (6 if failed else 0),
+            study=self.plan.study.name, done=counts["done"], failed=counts["failed"], diverged=counts["diverged"],
+            timeout=counts["timeout"], to_do=to_do, seconds=time.monotonic() - self.began, stopped=stopped,
+            exit_status=self.stop.exit_status or (6 if failed or counts["diverged"] else 0),
         )  # fmt: skip

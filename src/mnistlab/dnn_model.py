@@ -13,18 +13,24 @@ from mnistlab.seeds import stream_seed
 from mnistlab.spec import Architecture, Training
 
 
-def import_keras() -> Any:
-    """Keras, on the backend its user chose, else on JAX.
+def choose_backend() -> str:
+    """Set `KERAS_BACKEND` to what Keras will use, and return it; imports nothing.
 
-    `KERAS_BACKEND` wins; then `~/.keras/keras.json`, if it names an installed backend; then JAX. Without any of these
-    Keras would ask for TensorFlow and fail where it is absent.
+    What its user has set wins; then `~/.keras/keras.json`, if it names an installed backend; then JAX. Without any of
+    these Keras would ask for TensorFlow and fail where it is absent.
+    """
+    return os.environ.setdefault("KERAS_BACKEND", _configured_backend() or "jax")
+
+
+def import_keras() -> Any:
+    """Keras, on the backend of `choose_backend`.
 
     Raises
     ------
     MachineError
         The backend named by `KERAS_BACKEND` is not installed.
     """
-    backend = os.environ.setdefault("KERAS_BACKEND", _configured_backend() or "jax")
+    backend = choose_backend()
     if importlib.util.find_spec(backend) is None:
         raise MachineError(f"KERAS_BACKEND={backend}", "this package is not installed", "unset it to use jax")
     return importlib.import_module("keras")
@@ -77,8 +83,8 @@ def create_dnn_model(
     """
     keras = import_keras()
     layers = architecture if isinstance(architecture, Architecture) else _architecture(architecture)
-    if len(tuple(input_shape)) != 1 or int(input_shape[0]) < 1:
-        raise ValueError(f"input_shape must hold one count of features, such as (784,); got {tuple(input_shape)}")
+    if not isinstance(input_shape, tuple | list) or len(input_shape) != 1 or int(input_shape[0]) < 1:
+        raise ValueError(f"input_shape must hold one count of features, such as (784,); got {input_shape}")
     training = training or Training()
 
     def dense(units: int, index: int) -> Any:
@@ -126,4 +132,4 @@ def create_optimizer(training: Training, steps_per_epoch: int) -> Any:
 def _architecture(mapping: Mapping[str, Any]) -> Architecture:
     if set(mapping) != {"nodes", "activations"}:
         raise ValueError(f"architecture needs the keys 'nodes' and 'activations'; got {sorted(map(str, mapping))}")
-    return Architecture(tuple(mapping["nodes"]), tuple(mapping["activations"]))
+    return Architecture(mapping["nodes"], mapping["activations"])

@@ -175,7 +175,7 @@ def results_cells(rows: "pd.DataFrame") -> Cells:
         "trained": _trained,
         "parameters": lambda row: f"{row['parameters']:,}",
         "training s": lambda row: with_spread(row["seconds_steps"]),
-        "timing": lambda row: row["timing"] if isinstance(row["timing"], str) else NOTHING,
+        "alone, ms a step": lambda row: _probed(row, row["seconds_per_step"].value, _milliseconds),
         "end to end s": lambda row: with_spread(row["seconds_end_to_end"]),
         "epochs": lambda row: f"{row['epochs']:,}",
         "done": lambda row: with_spread(row["epochs_done"]),
@@ -306,6 +306,10 @@ def _probed(row: Mapping[Any, Any], value: float | None, write: Any) -> str:
     if _missing(row["parameter_bytes"]):
         return NOTHING
     return NOT_MEASURABLE if _missing(value) else str(write(value))
+
+
+def _milliseconds(value: float) -> str:
+    return significant(value * 1000)
 
 
 def _missing(value: float | None) -> bool:

@@ -5,6 +5,8 @@ Here the two ends meet: what the store holds goes to the plan as a value, what t
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -74,7 +76,7 @@ def plan(
     """
     places, study = places or Places.find(), as_study(source, seeds=seeds)
     store = open_store(places.store)
-    return _plan(study, store, _prices(store), engine, workers, max_runs)
+    return _plan(study, store, _prices(store, "cpu"), engine, workers, max_runs)
 
 
 def run(
@@ -135,12 +137,13 @@ def run(
         if fresh:
             writer.forget([run.id for run in wanted])
         known = open_store(places.store)
-        prices = _prices(known)
+        prices = _prices(known, device)
         planned = _plan(study, known, prices, engine, workers, max_runs)
         writer.register_study(study, planned.sizes, wanted)
+        stored = known.statuses(study.name)
         return conduct(
-            planned, writer, prices, measured=known.measured(), settings=settings, budget=allowance, stop=stop,
-            on_progress=on_progress,
+            planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
+            settings=settings, budget=allowance, stop=stop, on_progress=on_progress,
         )  # fmt: skip
 
 
@@ -222,17 +225,20 @@ def _plan(
     if largest is not None and needed > available:
         raise ConfigurationError(largest.label, f"one such network needs about {needed / 1e9:,.1f} GB of memory, "
                                  f"{available / 1e9:,.1f} GB are free here", "make it smaller")  # fmt: skip
-    workers = min(workers or usable_cores(), max(1, available // max(1, needed)))
+    workers = min(workers or max(1, usable_cores() // _threads()), max(1, available // max(1, needed)))
     return make_plan(
         study, sizes=sizes, finished=store.finished(),
         prices=prices, engine_name=partial(engine_name, engine), workers=workers,
     )  # fmt: skip
 
 
-def _prices(store: Store) -> Prices:
+def _prices(store: Store, device: str) -> Prices:
+    from mnistlab.instruments.environment import describe
+
     prices = Prices()
     works = {cell.id: work_of(cell, cell_size(cell, catalog.info(cell.dataset))) for cell in store.cells()}
-    for cell_id, epochs_done, seconds in store.timings():
+    here = describe(device=device, threads=_threads(), data_sha256="")
+    for cell_id, epochs_done, seconds in store.timings(here.processor, here.threads, here.device):
         prices.observe(replace(works[cell_id], epochs=epochs_done), seconds)
     return prices
 
@@ -245,10 +251,7 @@ def _threads() -> int:
 def _check_device(device: str) -> None:
     if device not in ("cpu", "gpu"):
         raise ConfigurationError(f"--device {device or repr(device)}", "one of cpu, gpu is needed")
-    if device == "gpu":
-        import jax
-
-        try:
-            jax.devices("gpu")
-        except RuntimeError:
-            raise MachineError("--device gpu", "JAX finds no GPU on this machine", "--device cpu") from None
+    # Asked in a process of its own: JAX would take most of the device's memory for the one that asks.
+    ask = [sys.executable, "-c", "import jax; jax.devices('gpu')"]
+    if device == "gpu" and subprocess.run(ask, capture_output=True, check=False).returncode != 0:  # noqa: S603
+        raise MachineError("--device gpu", "JAX finds no GPU on this machine", "--device cpu")

@@ -58,10 +58,12 @@ class Prices:
 
     _alike: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _log_ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _known: dict[str, Estimate] = field(default_factory=dict)  # what `seconds` said since the last observation
 
     def observe(self, work: Work, seconds: float) -> None:
         """Take in a finished run: its work with the epochs it really did, its seconds from end to end."""
         if seconds > 0:
+            self._known.clear()
             self._alike[work.key].append(seconds)
             self._log_ratios[work.framework].append(math.log(seconds / _guess(work)))
 
@@ -71,6 +73,11 @@ class Prices:
         The mean of runs like it; else the first guess scaled by the median ratio of the framework's observed runs;
         else the guess alone, taken to be right within a factor of three.
         """
+        if work.key not in self._known:
+            self._known[work.key] = self._predict(work)
+        return self._known[work.key]
+
+    def _predict(self, work: Work) -> Estimate:
         alike = self._alike.get(work.key, [])
         if alike:
             value = statistics.fmean(alike)

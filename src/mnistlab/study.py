@@ -12,12 +12,13 @@ import math
 import os.path
 import re
 import runpy
+import shlex
 import tomllib
 import traceback
 import typing
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import Field, dataclass, fields, is_dataclass, replace
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,11 +43,14 @@ class Study:
     cells : tuple of Cell
         Without repetition, in the order of the file.
     seeds : tuple of int
+    words : str
+        What stands behind `mnistlab run` to ask for it again, quoted for a shell; empty when only Python can.
     """
 
     name: str
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
+    words: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ def load_config(source: Mapping[str, Any] | str | Path) -> Study:
         return _study(source, "CONFIG", "config")
     if str(source) in shipped_studies():
         shipped = importlib.resources.files("mnistlab") / "studies" / f"{source}.toml"
-        return _study(_toml(shipped.read_bytes(), f"{source}.toml"), f"{source}.toml", str(source))
+        study = _study(_toml(shipped.read_bytes(), f"{source}.toml"), f"{source}.toml", str(source))
+        return replace(study, words=str(source))
     path = Path(source)
     if not os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file it answers for every text, however long
         raise ConfigurationError(f"study {_shown(str(source))}", "no such file, and no study of this name ships",
@@ -92,7 +97,7 @@ def load_config(source: Mapping[str, Any] | str | Path) -> Study:
     if path.suffix not in (".toml", ".py"):
         raise ConfigurationError(_shown(str(source)), "a .toml file, or a .py file that defines CONFIG, is needed")
     config = _run_python(path) if path.suffix == ".py" else _toml(_read(path), str(path))
-    return _study(config, str(path), path.stem)
+    return replace(_study(config, str(path), path.stem), words=shlex.quote(str(source)))
 
 
 def shipped_studies() -> tuple[str, ...]:
@@ -104,7 +109,8 @@ def shipped_studies() -> tuple[str, ...]:
 def with_seeds(study: Study, n: int) -> Study:
     """The same cells with seeds 0…n−1 (`--seeds n`)."""
     try:
-        return replace(study, seeds=tuple(range(_count(MAX_SEEDS)("seeds", n))))
+        seeds = tuple(range(_count(MAX_SEEDS)("seeds", n)))
+        return replace(study, seeds=seeds, words=study.words and f"{study.words} --seeds {n}")
     except InvalidFieldError as error:
         raise error.named("--seeds") from None
 
@@ -146,7 +152,16 @@ def study_from_flags(flags: Mapping[str, str | Sequence[str] | bool | None]) -> 
         raise _refusal(faults)
     cells = _expand(factors, _FIELD_OPTIONS, "")
     digest = hashlib.sha256("".join(sorted(cell.id for cell in cells)).encode()).hexdigest()
-    return Study(f"adhoc-{digest[:6]}", cells, tuple(seeds))
+    return Study(f"adhoc-{digest[:6]}", cells, tuple(seeds), _typed(given))
+
+
+def _typed(given: Mapping[str, str | Sequence[str] | bool]) -> str:
+    words: list[str] = []
+    for flag in FLAGS:
+        value = given.get(flag.name, False)
+        values = [value] if isinstance(value, str) else [] if isinstance(value, bool) else value
+        words += [flag.option] if value is True else [word for text in values for word in (flag.option, text)]
+    return shlex.join(words)
 
 
 def flags_of(cell: Cell, seed: int) -> list[str]:
@@ -157,9 +172,9 @@ def flags_of(cell: Cell, seed: int) -> list[str]:
         words += ["--activation", "-".join(names if len(set(names)) > 1 else names[:1])]
     if cell.features != Features():
         words += ["--features", ",".join(cell.features.steps)]
-    for field in _KNOBS:
-        if (value := cell.settings()[field]) != default[field]:
-            words += [_FIELD_OPTIONS[field]] if value is True else [_FIELD_OPTIONS[field], str(value)]
+    for name in _KNOBS:
+        if (value := cell.settings()[name]) != default[name]:
+            words += [_FIELD_OPTIONS[name]] if value is True else [_FIELD_OPTIONS[name], str(value)]
     return [*words, "--seed", str(seed)]
 
 

@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_a_number_is_a_diverged_run(train, framework):
     training = Training(optimizer="sgd", learning_rate=900, epochs=5, batch_size=50, l2=50.0)
     [result] = train(Run(cell_of(framework, architecture=Architecture((16, 8)), training=training), 0))
     assert result.status == "diverged"
-    assert "not a finite number" in result.reason
+    assert "not finite numbers" in result.reason
     assert result.test is None
     assert result.epochs[-1].train_loss is None
 

@@ -17,10 +17,10 @@ dataset = "digits"
 frameworks = ["sklearn"]
 seeds = 2
 [model]
-layers = [[16], [8, 8], [32]]
-activations = ["relu", "tanh"]
+layers = [[16]]
 [training]
 epochs = 40
+learning_rate = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016]
 [[cell]]
 dataset = "digits"
 framework = "keras"

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,8 +20,9 @@ import pytest
 
 from mnistlab.errors import MachineError, MnistlabError, StoreError
 from mnistlab.plan import CellSize
-from mnistlab.records import Environment, EpochRecord, Evaluation, PartLabels, RunResult
+from mnistlab.records import Environment, EpochRecord, Evaluation, Measurement, PartLabels, RunResult
 from mnistlab.spec import Architecture, Cell, Run
+from mnistlab.store.connection import writer_lives
 from mnistlab.store.tables import open_store
 from mnistlab.store.writer import open_writer
 from mnistlab.study import Study
@@ -261,6 +262,72 @@ def test_a_store_lost_while_it_is_written_is_kept_beside(tmp_path, loss):
     [beside] = path.parent.glob("*rescued*.sqlite")
     assert str(beside) in str(fault.value)
     assert fault.value.exit_status == 4
+    assert check_legal(beside) == {first.run.id, second.run.id}
+
+
+def measurement_of(run):
+    return Measurement(run.cell.id, "key", "keras", 0.001, None, 407_200, None, 1.5, None, ENVIRONMENT)
+
+
+ACTIONS = {
+    "register_study": lambda writer, study, _: register(writer, study),
+    "start": lambda writer, _, run: writer.start([run.id]),
+    "add_measurement": lambda writer, _, run: writer.add_measurement(measurement_of(run)),
+    "forget": lambda writer, _, run: writer.forget([run.id]),
+    "close": lambda writer, *_: writer.close(),
+}
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("action", ACTIONS)
+def test_whatever_the_writer_does_next_a_lost_store_is_kept_beside(tmp_path, action, replaced):
+    study = small_study(1, 3)
+    *finished, last = runs_of(study)
+    path = planned_store(tmp_path / "lab.sqlite", study)
+    with ExitStack() as at_end:
+        writer = open_writer(path, holder="test")
+        if action != "close":
+            at_end.callback(writer.close)
+        writer.commit(*map(result_of, finished))
+        path.unlink()
+        if replaced:
+            path.write_bytes(b"something else")
+        with pytest.raises(StoreError, match="deleted or moved") as fault:
+            ACTIONS[action](writer, study, last)
+    [beside] = tmp_path.glob("*rescued*.sqlite")
+    assert str(beside) in str(fault.value)
+    assert fault.value.exit_status == 4
+    assert open_store(beside).finished() == {run.id for run in finished}
+    assert len(open_store(beside).measurements()) == (action == "add_measurement")
+    assert not writer_lives(path)
+
+
+def test_what_ends_after_the_store_was_lost_goes_into_the_same_file_beside(tmp_path):
+    study = small_study(1, 3)
+    first, second, _ = map(result_of, runs_of(study))
+    path = planned_store(tmp_path / "lab.sqlite", study)
+    with open_writer(path, holder="test") as writer:
+        path.unlink()
+        with pytest.raises(StoreError, match="deleted or moved"):
+            writer.commit(first)
+        assert writer.commit(second) == 1
+    [beside] = tmp_path.glob("*rescued*.sqlite")
+    assert writer.path == beside
+    assert check_legal(beside) == {first.run.id, second.run.id}
+
+
+def test_a_rescue_that_finds_no_room_leaves_no_file_and_is_tried_again(tmp_path):
+    study = small_study(1, 2)
+    first, second = map(result_of, runs_of(study))
+    path = planned_store(tmp_path / "lab.sqlite", study)
+    with open_writer(path, holder="test") as writer:
+        path.unlink()
+        with files_no_larger_than(8192), pytest.raises(MachineError):
+            writer.commit(first)
+        assert list(tmp_path.glob("*rescued*")) == []
+        with pytest.raises(StoreError, match="deleted or moved"):
+            writer.commit(first, second)
+    [beside] = tmp_path.glob("*rescued*.sqlite")
     assert check_legal(beside) == {first.run.id, second.run.id}
 
 

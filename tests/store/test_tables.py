@@ -2,7 +2,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_the_speed_leaves_pauses_out(example, path):
             values = (start, end, run.id)
             writer.connection.execute("UPDATE run SET started_at = ?, finished_at = ? WHERE id = ?", values)
     [status] = open_store(path).studies()
-    assert (status.networks_per_second, status.mean_seconds) == (4 / 20, 35 / 4)
+    assert status.networks_per_second == 4 / 20
 
 
 def test_runs_has_a_row_for_each_with_all_its_numbers(example, store):
@@ -115,7 +115,18 @@ def test_predictions_are_a_row_per_digit_of_both_parts(example, store):
 def test_what_was_measured_and_how_long_runs_took_is_handed_over(example, store):
     assert store.measured() == {"key"}
     cells = [example.runs[0].cell.id, example.runs[2].cell.id]
-    assert sorted(store.timings()) == sorted((cell, 3, 0.25 + 0.5 + 2.0 + 0.125) for cell in cells)
+    timings = store.timings("a processor", 1, "cpu")
+    assert sorted(timings) == sorted((cell, 3, 0.25 + 0.5 + 2.0 + 0.125) for cell in cells)
+
+
+@pytest.mark.parametrize("change", [{"processor": "another"}, {"threads": 2}, {"device": "an accelerator"}])
+def test_how_long_runs_took_on_other_machines_is_left_out(example, store, path, change):
+    elsewhere, run = replace(example.environment, **change), example.runs[4]
+    with open_writer(path, holder="test") as writer:
+        writer.commit(example.result(run, environment=elsewhere))
+    assert run.cell.id not in [cell for cell, _, _ in store.timings("a processor", 1, "cpu")]
+    timings = store.timings(elsewhere.processor, elsewhere.threads, elsewhere.device)
+    assert [cell for cell, _, _ in timings] == [run.cell.id]
 
 
 def test_cells_come_back_in_the_study_s_order(example, store):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mnistlab.errors import StoreError
 from mnistlab.records import EpochRecord, Evaluation, Ledger, PartLabels, RunResult
-from mnistlab.spec import Architecture, Cell
+from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.store.tables import open_store
 from mnistlab.store.writer import open_writer
 from mnistlab.study import Study
@@ -182,18 +182,58 @@ def test_registering_again_changes_nothing_and_keeps_results(example, path):
         before = "\n".join(writer.connection.iterdump())
         example.register(writer)
         after = "\n".join(writer.connection.iterdump())
-    assert before.replace("'[0, 1]',1)", "'[0, 1]',2)") == after  # but for the rank of the study run last
+    assert before.replace("'[0, 1]','',1)", "'[0, 1]','',2)") == after  # but for the rank of the study run last
 
 
-def test_a_changed_study_adds_cells_and_takes_their_order(example, path):
+def test_a_changed_study_adds_cells_takes_their_order_and_keeps_those_with_results(example, path):
     new = Cell(Architecture((16,)))
     with open_writer(example.store(path), holder="test") as writer:
+        writer.commit(example.result(example.runs[1]))
         example.register(writer, Study("small", (new, example.cells[2]), (0, 1, 2)))
     store = open_store(path)
-    assert store.cells("small") == [new, example.cells[2], example.cells[0], example.cells[1]]
-    assert len(store.statuses("small")) == 6 + 3 + 1
+    assert store.cells("small") == [new, example.cells[2], example.cells[1]]
+    assert len(store.statuses("small")) == 2 * 3 + 1
     with closing(sqlite3.connect(path)) as shell:
         assert json.loads(*shell.execute("SELECT seeds FROM study").fetchone()) == [0, 1, 2]
+
+
+def counts_of(path):
+    [status] = open_store(path).studies()
+    return {name: value for name, value in asdict(status).items() if isinstance(value, int) and value}
+
+
+def test_a_shortened_study_is_what_is_asked_for_and_what_has_finished(example, path):
+    twenty, three = (Study("small", example.cells, tuple(range(n))) for n in (20, 3))
+    late = [Run(cell, 10) for cell in example.cells]
+    with open_writer(path, holder="test") as writer:
+        example.register(writer, twenty)
+        outcomes = zip(late, ("done", "diverged", "failed"), strict=True)
+        writer.commit(*(example.result(run, status=status) for run, status in outcomes))
+        assert counts_of(path) == {"planned": 57, "done": 1, "diverged": 1, "failed": 1}
+        example.register(writer, three)
+        assert counts_of(path) == {"planned": 9, "done": 1, "diverged": 1}
+        example.register(writer, twenty)  # extended again, with what the failed run had left
+        assert counts_of(path) == {"planned": 57, "done": 1, "diverged": 1, "failed": 1}
+
+
+def test_a_shortened_study_leaves_other_roles_other_studies_and_running_runs_alone(example, path):
+    other, one_seed = Study("other", example.cells, (0, 1)), Study("small", example.cells, (0,))
+    fresh, running = [Run(cell, 7) for cell in example.cells], example.runs[3]
+    with open_writer(example.store(path), holder="test") as writer:
+        example.register(writer, other)
+        writer.register_study(example.study, example.sizes(), fresh, "fresh")
+        writer.start([running.id])
+        example.register(writer, one_seed)
+    store = open_store(path)
+    assert len(store.statuses("other")) == 6
+    assert set(store.statuses("small")) == {run.id for run in [*example.runs[:3], *fresh, running]}
+
+
+def test_a_study_tells_the_words_that_ask_for_it_again(example, path):
+    with open_writer(example.store(path), holder="test") as writer:
+        assert open_store(path).studies()[0].words == ""
+        example.register(writer, replace(example.study, words="'my study.toml' --seeds 2"))
+        assert open_store(path).studies()[0].words == "'my study.toml' --seeds 2"
 
 
 def test_a_run_shared_by_two_studies_is_trained_once(example, path):

@@ -74,18 +74,18 @@ def summary_document(summary: RunSummary) -> dict[str, Any]:
     return document(**content)
 
 
-def summary_text(summary: RunSummary, study: str) -> str:
-    """How a run ended, and how to go on."""
+def summary_text(summary: RunSummary, words: str) -> str:
+    """How a run ended, and how to go on: with `words` behind `mnistlab run`."""
     whole = summary.done + summary.to_do
     text = f"{summary.done:,} of {whole:,} runs finished and kept"
     told = [f"{n} {word}" for word, n in (("failed", summary.failed), ("timed out", summary.timeout),
                                          ("diverged", summary.diverged)) if n]  # fmt: skip
     if told:
-        text += f" ({', '.join(told)} in this call)"
+        text += f" ({', '.join(told)})"
     if summary.stopped == "budget":
         text += f"; the budget left {summary.to_do:,} to do"
     if summary.to_do:
-        return f"{text}; `mnistlab run {study}` goes on"
+        return f"{text}; `mnistlab run {words}` goes on"
     return f"{text} in {seconds(summary.seconds)}; `mnistlab results {summary.study}` shows them"
 
 
@@ -120,7 +120,7 @@ def status_text(rows: list[StudyStatus], width: int) -> str:
 
 def repeat_command(detail: RunDetail) -> str:
     """The line that trains this run again."""
-    return shlex.join(["mnistlab", "run", *flags_of(detail.run.cell, detail.run.seed), "--fresh"])
+    return shlex.join(["mnistlab", "run", *flags_of(detail.run.cell, detail.run.seed), "--store", "repeat.sqlite"])
 
 
 def run_document(detail: RunDetail) -> dict[str, Any]:
@@ -170,8 +170,10 @@ def _result_lines(result: RunResult, width: int) -> list[str]:
                 f"{part}: {percent(accuracy)} % of {len(found.predicted):,} digits, log-loss {found.log_loss:.4f}, "
                 f"macro F1 {found.macro_f1:.4f}, ECE {found.ece:.4f} (floor {found.ece_floor:.4f})"
             )
-    lines.append(f"epochs: {result.epochs_done} of {result.run.cell.training.epochs}, stopped by {result.stopped_by}")
-    lines.append(f"trained by {result.engine} ({result.program}), weights {result.weights_sha256[:16] or NOTHING}")
+    stopped = f", stopped by {result.stopped_by}" if result.stopped_by else ""
+    lines.append(f"epochs: {result.epochs_done} of {result.run.cell.training.epochs}{stopped}")
+    if result.weights_sha256:
+        lines.append(f"trained by {result.engine} ({result.program}), weights {result.weights_sha256[:16]}")
     spent = [f"{name.removesuffix('_seconds')} {seconds(value)}" for name, value in asdict(ledger).items()]
     lines.append(f"seconds: {', '.join(spent)}")
     lines += [f"differs from Keras: {difference}" for difference in result.differences]

@@ -129,7 +129,7 @@ def run(
     if json:
         emit_json(documents.summary_document(summary))
     else:
-        emit(documents.summary_text(summary, study or "with the same flags"))
+        emit(documents.summary_text(summary, source.words))
     return summary.exit_status
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.instruments.resources import energy_joules
 from mnistlab.metrics import accuracy, evaluate, mean_log_loss
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Evaluation, RunResult
@@ -33,12 +34,13 @@ _ENGINES = {
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What an engine measures of one architecture by itself; memory and energy are read around it by its caller."""
+    """What an engine measures of one architecture by itself; memory is read around it by its caller."""
 
     seconds_per_step: float
     inference_us_per_image: float
     parameter_bytes: int
     program_bytes: int | None
+    joules_per_step: float | None
 
 
 class Engine(Protocol):
@@ -119,6 +121,16 @@ class EarlyStopping:
     def should_stop(self) -> bool:
         """Whether patience is exhausted."""
         return self.bad_epochs >= self.patience
+
+
+def metered(action: Callable[[], object]) -> tuple[float, float | None]:
+    """Seconds an action takes, and joules where a counter says them."""
+    joules, start = energy_joules(), time.perf_counter()
+    action()
+    seconds, after = time.perf_counter() - start, energy_joules()
+    # A counter that wrapped around meanwhile has fallen.
+    spent = after - joules if joules is not None and after is not None and after > joules else None
+    return seconds, spent
 
 
 def measure_epoch(epoch: int, train_loss: float, predict: Predict, data: PreparedData) -> EpochRecord:

@@ -15,6 +15,7 @@ from mnistlab.engines.base import (
     Stopwatch,
     measure_epoch,
     measure_parts,
+    metered,
     weights_sha256,
 )
 from mnistlab.preprocessing import PreparedData
@@ -43,17 +44,18 @@ class KerasEngine:
         model, batches = _build(run, data), _Batches(run, data)
         n_steps = min(n_steps, len(data.X_train) // run.cell.training.batch_size) or 1
         model.fit(batches.endless(), steps_per_epoch=3, epochs=1, verbose=0, shuffle=False)
-        start = time.perf_counter()
-        model.fit(batches.endless(), steps_per_epoch=n_steps, epochs=1, verbose=0, shuffle=False)
-        steps = time.perf_counter() - start
+        seconds, joules = metered(
+            lambda: model.fit(batches.endless(), steps_per_epoch=n_steps, epochs=1, verbose=0, shuffle=False)
+        )
         model.predict(data.X_test, batch_size=_PREDICT_BATCH, verbose=0)
-        start = time.perf_counter()
-        model.predict(data.X_test, batch_size=_PREDICT_BATCH, verbose=0)
-        predicting = time.perf_counter() - start
+        predicting, _ = metered(lambda: model.predict(data.X_test, batch_size=_PREDICT_BATCH, verbose=0))
         gradients = sum(_nbytes(v) for v in model.trainable_variables)
         state = sum(_nbytes(v) for v in (*model.variables, *model.optimizer.variables))
-        return Probe(steps / n_steps, predicting / len(data.X_test) * 1e6, gradients + state,
-                     _program_bytes(self._keras, model, *next(batches.endless())))  # fmt: skip
+        return Probe(
+            seconds / n_steps, predicting / len(data.X_test) * 1e6, gradients + state,
+            _program_bytes(self._keras, model, *next(batches.endless())),
+            None if joules is None else joules / n_steps,
+        )  # fmt: skip
 
 
 def _nbytes(variable: Any) -> int:
@@ -168,13 +170,13 @@ class _Training:
     def result(self) -> RunResult:
         stopping = self.fit()
         program = f"Model.fit on {self.keras.backend.backend()}"
-        if self.records[-1].train_loss is None:
-            reason = f"the training loss was not a finite number in epoch {len(self.records)}"
+        weights = [self.keras.ops.convert_to_numpy(variable) for variable in self.model.weights]
+        if self.records[-1].train_loss is None or not all(np.isfinite(array).all() for array in weights):
+            reason = f"loss or weights were not finite numbers in epoch {len(self.records)}"
             return RunResult(self.run, "diverged", "reference", self.environment, self.ledger(), reason, program,
                              epochs_done=len(self.records), epochs=tuple(self.records))  # fmt: skip
         with self.clock.part("evaluation"):
             test, validation = measure_parts(self.predict, self.data)
-        weights = map(self.keras.ops.convert_to_numpy, self.model.weights)
         early = len(self.records) < self.run.cell.training.epochs
         return RunResult(
             self.run, "done", "reference", self.environment, self.ledger(), program=program,

@@ -19,6 +19,7 @@ from mnistlab.engines.base import (
     Stopwatch,
     measure_epoch,
     measure_parts,
+    metered,
     weights_sha256,
 )
 from mnistlab.ffn_model import classifier_parameters, differences_from_keras
@@ -61,22 +62,22 @@ class SklearnEngine:
         model = _WatchedClassifier(**{**classifier_parameters(run.cell, run.seed), "max_iter": 1})
         model.watch = lambda: None
         X, y = data.X_train[rows], data.y_train[rows]
-        start = time.perf_counter()
-        _fit(model, X, y)
-        steps = time.perf_counter() - start
-        start = time.perf_counter()
-        model.predict_proba(data.X_test)
-        predicting = time.perf_counter() - start
+        seconds, joules = metered(lambda: _fit(model, X, y))
+        predicting, _ = metered(lambda: model.predict_proba(data.X_test))
         count = sum(array.size for array in (*model.coefs_, *model.intercepts_))
         copies = 4 if run.cell.training.optimizer == "adam" else 3  # weights, gradients, and the optimizer's state
         n_batches = math.ceil(len(X) / run.cell.training.batch_size)
-        return Probe(steps / n_batches, predicting / len(data.X_test) * 1e6, copies * count * X.itemsize, None)
+        return Probe(
+            seconds / n_batches, predicting / len(data.X_test) * 1e6, copies * count * X.itemsize, None,
+            None if joules is None else joules / n_batches,
+        )  # fmt: skip
 
 
 def _train_one(run: Run, data: PreparedData, environment: Environment, on_epoch: OnEpoch) -> RunResult:
     training = run.cell.training
     model = _WatchedClassifier(**classifier_parameters(run.cell, run.seed))
     stopping = EarlyStopping(training.early_stopping_patience) if training.early_stopping_patience else None
+    diverged = False
     clock, records, best = Stopwatch(), list[EpochRecord](), list[Any]()
     stopped_by: StoppedBy = "epochs"
 
@@ -105,10 +106,10 @@ def _train_one(run: Run, data: PreparedData, environment: Environment, on_epoch:
     model.watch = watch
     start = time.perf_counter()
     with suppress(_StopTraining):
-        _fit(model, data.X_train, data.y_train)
+        diverged = not _fit(model, data.X_train, data.y_train)
     clock.seconds["steps"] = time.perf_counter() - start - clock.seconds["evaluation"]
-    if records[-1].train_loss is None:
-        reason = f"the training loss was not a finite number in epoch {len(records)}"
+    if diverged or records[-1].train_loss is None:
+        reason = f"loss or weights were not finite numbers in epoch {len(records)}"
         return RunResult(run, "diverged", "reference", environment, _ledger(clock), reason, epochs_done=len(records),
                          program="MLPClassifier.fit", epochs=tuple(records))  # fmt: skip
     if best:
@@ -125,8 +126,8 @@ def _train_one(run: Run, data: PreparedData, environment: Environment, on_epoch:
     )  # fmt: skip
 
 
-def _fit(model: MLPClassifier, X: Any, y: Any) -> None:
-    """`fit`, with Ctrl-C put back: scikit-learn swallows it and would return a half-trained network."""
+def _fit(model: MLPClassifier, X: Any, y: Any) -> bool:
+    """`fit`; whether its weights are finite. Ctrl-C is put back: scikit-learn swallows it, half-trained."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("error", message="Training interrupted by user")
@@ -135,6 +136,11 @@ def _fit(model: MLPClassifier, X: Any, y: Any) -> None:
             model.fit(X, y)
         except UserWarning as interrupted:
             raise KeyboardInterrupt from interrupted
+        except ValueError as fault:
+            if "non-finite" not in str(fault):
+                raise
+            return False
+    return True
 
 
 def _ledger(clock: Stopwatch) -> Ledger:

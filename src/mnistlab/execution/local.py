@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import AuthenticationError, get_context
-from multiprocessing.connection import Connection, Listener
+from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -274,4 +274,6 @@ def _listening(inbox: "queue.SimpleQueue[tuple[Any, ...]]") -> Iterator[tuple[st
         yield str(listener.address), authkey
     finally:
         closing.set()
+        with suppress(OSError, EOFError, AuthenticationError):
+            Client(listener.address, authkey=authkey).close()  # wakes the thread that waits in accept
         listener.close()

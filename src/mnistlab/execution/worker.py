@@ -6,25 +6,29 @@ nobody else. It ends by itself when the coordinator is gone.
 
 import dataclasses
 import gc
+import importlib
 import os
 import signal
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from multiprocessing import connection, parent_process
 from pathlib import Path
 
 from mnistlab.datasets import catalog
 from mnistlab.datasets.catalog import Dataset
+from mnistlab.dnn_model import choose_backend
 from mnistlab.engines.base import Engine, get_engine
 from mnistlab.instruments import environment, resources
 from mnistlab.preprocessing import PreparedData, prepare
-from mnistlab.records import Environment, EpochRecord, Ledger, Measurement, RunResult
+from mnistlab.records import Environment, EpochRecord, Measurement, RunResult, Status
 from mnistlab.spec import Run
 
 PROBE_STEPS = 300
+
+# Features and metrics import these when first used; here, so that no run pays for it under another name.
+_USED_BY_ALL = ("sklearn.decomposition", "sklearn.metrics", "sklearn.pipeline", "sklearn.preprocessing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class _Worker:
         if (name, framework) not in self.engines:
             start = time.perf_counter()
             self.engines[name, framework] = get_engine(name, framework)
+            for module in _USED_BY_ALL:
+                importlib.import_module(module)
             self.import_seconds += time.perf_counter() - start
         return self.engines[name, framework]
 
@@ -77,7 +83,9 @@ class _Worker:
 
     def environment_of(self, run: Run) -> Environment:
         data = self.dataset(run.cell.dataset).sha256
-        return environment.describe(device=self.settings.device, threads=self.settings.threads, data_sha256=data)
+        # scikit-learn computes on the processor, whatever device Keras was given.
+        device = self.settings.device if run.cell.framework == "keras" else "cpu"
+        return environment.describe(device=device, threads=self.settings.threads, data_sha256=data)
 
     def settle(self, result: RunResult, cpu_start: float) -> RunResult:
         """The result with import, data, idle and CPU seconds since this process' previous run ended."""
@@ -141,27 +149,24 @@ def probe(engine: str, run: Run, architecture_key: str) -> Measurement:
     """Measure one architecture by itself; meant for a fresh process, on a machine that does nothing else."""
     worker = _current()
     trainer = worker.engine(engine, run.cell.framework)
-    before, joules = resources.peak_resident_bytes(), resources.energy_joules()
-    found = trainer.probe(run, worker.prepare(run), PROBE_STEPS)
-    after, joules_after = resources.peak_resident_bytes(), resources.energy_joules()
-    energy = None
-    if joules is not None and joules_after is not None and joules_after > joules:
-        energy = joules_after - joules
+    data = worker.prepare(run)
+    restarted, before = resources.restart_peak(), resources.peak_resident_bytes()
+    found = trainer.probe(run, data, PROBE_STEPS)
+    after = resources.peak_resident_bytes()
     return Measurement(
         cell_id=run.cell.id, architecture_key=architecture_key, framework=run.cell.framework,
         seconds_per_step=found.seconds_per_step,
-        peak_bytes=None if before is None or after is None else after - before,
+        peak_bytes=after - before if restarted and before is not None and after is not None else None,
         parameter_bytes=found.parameter_bytes, program_bytes=found.program_bytes,
-        inference_us_per_image=found.inference_us_per_image, energy_joules=energy,
+        inference_us_per_image=found.inference_us_per_image, energy_joules=found.joules_per_step,
         environment=worker.environment_of(run),
     )  # fmt: skip
 
 
-def failed_result(run: Run, engine: str, reason: str, settings: WorkerSettings, status: str = "failed") -> RunResult:
+def failed_result(run: Run, engine: str, reason: str, settings: WorkerSettings, status: Status = "failed") -> RunResult:
     """A result that says why there is none."""
     described = environment.describe(device=settings.device, threads=settings.threads, data_sha256="")
-    make = partial(RunResult, run, engine=engine, environment=described, ledger=Ledger(), reason=reason)
-    return make(status="timeout") if status == "timeout" else make(status="failed")
+    return RunResult(run, status, engine, described, reason=reason)
 
 
 def _current() -> _Worker:
@@ -177,6 +182,7 @@ def _one_line(fault: Exception) -> str:
 
 
 def _limit_threads(settings: WorkerSettings) -> None:
+    choose_backend()  # every run of this process then records the same, whatever was imported before it
     threads = str(settings.threads)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = threads

@@ -21,6 +21,15 @@ def peak_resident_bytes() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
+def restart_peak() -> bool:
+    """Let `peak_resident_bytes` begin anew at what is resident now; False where the system does not allow it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
 def available_bytes() -> int:
     """Memory that can be given to new processes without swapping, in bytes."""
     return int(psutil.virtual_memory().available)

@@ -64,6 +64,7 @@ def report_html(study_name: str, results: "ResultsTable", status: StudyStatus) -
         study=printable(study_name),
         style=Markup(folder.joinpath("style.css").read_text(encoding="utf-8")),  # noqa: S704  ours, not a user's
         progress=_progress(status),
+        words=status.words,
         finished=status.planned + status.running == 0,
         networks=f"{status.done:,}",
         n_cells=f"{len(results.rows):,}",

@@ -56,6 +56,8 @@ def _words(name: str, words: tuple[str, ...]) -> str:
 STUDY = Table("study", "a named set of cells with seeds", (
     Column("name", "TEXT PRIMARY KEY", "the study's name"),
     Column("seeds", "TEXT NOT NULL", "JSON list of the seeds asked for"),
+    Column("words", "TEXT NOT NULL DEFAULT ''", "what stands behind `mnistlab run` to ask for this study again "
+           "(shell-quoted), empty when only Python can"),
     Column("last_run", "INTEGER NOT NULL", "rank in time: the study run last has the highest"),
 ))  # fmt: skip
 

@@ -43,8 +43,8 @@ class StudyStatus:
         `running` is 0 when no process writes: those runs count as planned.
     networks_per_second : float | None
         Of the last 200 that ended, over the time in which any of them was trained: pauses do not count.
-    mean_seconds : float | None
-        Wall clock of one network from start to end, over the same runs.
+    words : str
+        What stands behind `mnistlab run` to ask for the study again, shell-quoted; empty when only Python can.
     """
 
     study: str
@@ -55,7 +55,7 @@ class StudyStatus:
     diverged: int = 0
     timeout: int = 0
     networks_per_second: float | None = None
-    mean_seconds: float | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +133,21 @@ class Store:
         """How far each study is, in the order of `study_names`."""
         query = f"SELECT study, {_STATUS}, count(*) FROM study_run JOIN run ON run.id = run GROUP BY 1, 2"
         rows = self._rows(query)[1]  # before the names: a study that enters in between is then only without runs
-        counts: dict[str, dict[str, int]] = {name: {} for name in self.study_names()}
+        words = dict(self._rows("SELECT name, words FROM study ORDER BY last_run")[1])
+        counts: dict[str, dict[str, int]] = {name: {} for name in words}
         with self._sense():
             for study, status, count in rows:
                 counts[study][status] = count
-            return [StudyStatus(study, **count, **self._speed(study)) for study, count in counts.items()]
+            return [
+                StudyStatus(study, **count, networks_per_second=self._speed(study), words=words[study])
+                for study, count in counts.items()
+            ]
 
-    def _speed(self, study: str) -> dict[str, Any]:
+    def _speed(self, study: str) -> float | None:
         query = f"""SELECT started_at, finished_at FROM run WHERE started_at < finished_at AND {_OF_STUDY}
                     ORDER BY finished_at DESC LIMIT {RECENT_RUNS}"""
         spans = self._rows(query, {"study": study})[1]
-        if not spans:
-            return {}
-        mean = sum(end - start for start, end in spans) / len(spans)
-        return {"networks_per_second": len(spans) / _covered(spans), "mean_seconds": mean}
+        return len(spans) / _covered(spans) if spans else None
 
     def statuses(self, study: str | None = None) -> dict[str, str]:
         """Status by run id."""
@@ -236,10 +237,13 @@ class Store:
         """Architecture keys that have a measurement."""
         return {key for (key,) in self._rows("SELECT DISTINCT architecture_key FROM measurement")[1]}
 
-    def timings(self) -> list[tuple[str, int, float]]:
-        """Cell, epochs done and seconds from end to end of every done run: what later runs will take."""
-        query = "SELECT cell, epochs_done, end_to_end_seconds FROM run WHERE status = 'done'"
-        return [(cell, epochs, seconds) for cell, epochs, seconds in self._rows(query)[1]]
+    def timings(self, processor: str, threads: int, device: str) -> list[tuple[str, int, float]]:
+        """Cell, epochs done and seconds from end to end of every run done on such a machine: what later ones take."""
+        query = """SELECT cell, epochs_done, end_to_end_seconds
+                   FROM run JOIN environment ON environment.id = run.environment
+                   WHERE status = 'done' AND processor = :processor AND threads = :threads AND device = :device"""
+        machine = {"processor": processor, "threads": threads, "device": device}
+        return [(cell, epochs, seconds) for cell, epochs, seconds in self._rows(query, machine)[1]]
 
     def environments(self) -> "pd.DataFrame":
         """A row per environment; `packages` and `variables` are JSON text."""

@@ -69,9 +69,13 @@ def open_writer(path: Path, *, holder: str) -> "StoreWriter":
 class StoreWriter:
     """Writes one store; a context manager that lets go of it at the end. See `open_writer`.
 
+    Every method looks whether the file still stands at its path. If it was deleted, moved or replaced, all it held and
+    what the method writes go into a file beside it, and a `StoreError` names that file; the writer goes on there.
+
     Attributes
     ----------
     path : Path
+        The file written to.
     connection : sqlite3.Connection
         The open file. Handlers set on it see every statement: fault tests stop a commit in the middle that way.
     """
@@ -89,8 +93,12 @@ class StoreWriter:
 
     def close(self) -> None:
         """Let go of the file and of the lock."""
-        self.connection.close()
-        os.close(self._lock)
+        try:
+            if lost := self._rescue():
+                raise lost
+        finally:
+            self.connection.close()
+            os.close(self._lock)
 
     def plan_interrupted_runs(self) -> None:
         """Runs that a dead writer left running are planned again."""
@@ -100,7 +108,10 @@ class StoreWriter:
     def register_study(
         self, study: Study, sizes: Mapping[str, CellSize], runs: Iterable[Run], role: Role = "common"
     ) -> None:
-        """Enter a study, its cells and these runs, and mark it as the study run last; what stands already stays.
+        """Enter a study, its cells and these runs, and mark it as the study run last.
+
+        What has finished stays in the study. Of the role `common`, runs that are not asked for any more and have not
+        finished leave it, and with them cells that then have no run in it.
 
         Parameters
         ----------
@@ -118,12 +129,16 @@ class StoreWriter:
             self._enter_study(study)
             rows = [_cell_row(cell, sizes[id_]) for cell, id_ in ids.items()]
             self._many(f"{schema.CELL.insert} ON CONFLICT (id) DO UPDATE SET {_CELL_UPDATE}", rows)
+            asked = [(run.id, ids[run.cell], run) for run in runs]
+            self._enter_runs(study.name, asked, role)
+            if role == "common":
+                self._take_out_all_but(study.name, {id_ for id_, _, _ in asked})
             self._order_cells(study.name, list(ids.values()))
-            self._enter_runs(study.name, [(run.id, ids[run.cell], run) for run in runs], role)
 
     def _enter_study(self, study: Study) -> None:
-        row = {"name": study.name, "seeds": json.dumps(study.seeds), "last_run": 0}
-        self._execute(f"{schema.STUDY.insert} ON CONFLICT (name) DO UPDATE SET seeds = excluded.seeds", row)
+        row = {"name": study.name, "seeds": json.dumps(study.seeds), "words": study.words, "last_run": 0}
+        update = "ON CONFLICT (name) DO UPDATE SET seeds = excluded.seeds, words = excluded.words"
+        self._execute(f"{schema.STUDY.insert} {update}", row)
         latest = "(SELECT max(last_run) + 1 FROM study)"
         self._execute(f"UPDATE study SET last_run = {latest} WHERE name = ?", (study.name,))
 
@@ -142,6 +157,18 @@ class StoreWriter:
         )
         insert = f"{schema.STUDY_RUN.insert} ON CONFLICT (run, study) DO NOTHING"
         self._many(insert, [{"study": study, "run": id_, "role": role} for id_, _, _ in runs])
+
+    def _take_out_all_but(self, study: str, asked: set[str]) -> None:
+        """Open runs that are not asked for leave the study, then cells without a run in it."""
+        open_runs = self._execute(
+            "SELECT run FROM study_run JOIN run ON run.id = run "
+            "WHERE study = ? AND role = 'common' AND status IN ('planned', 'failed', 'timeout')",
+            (study,),
+        )
+        rows = [(study, id_) for (id_,) in open_runs.fetchall() if id_ not in asked]
+        self._many("DELETE FROM study_run WHERE study = ? AND run = ?", rows)
+        with_runs = "SELECT run.cell FROM study_run JOIN run ON run.id = run WHERE study = :study"
+        self._execute(f"DELETE FROM study_cell WHERE study = :study AND cell NOT IN ({with_runs})", {"study": study})
 
     def start(self, run_ids: Iterable[str]) -> None:
         """These runs are being trained now, once more than before; a run that is done or diverged is not touched."""
@@ -175,19 +202,10 @@ class StoreWriter:
         Raises
         ------
         StoreError
-            A run was never registered; or the file was deleted or moved: then everything it held, and these results,
-            are in a file beside it that the message names.
+            A run was never registered; or the file was deleted or moved (see the class).
         MachineError
             No room on the disk; the store is as it was before.
         """
-        if self._file_is_there():
-            return self._commit(results)
-        beside = self._continue_beside()
-        self._commit(results)
-        why = f"it was deleted or moved; all that finished is in {beside}"
-        raise StoreError(str(self.path), why, f"move that file to {self.path} and go on")
-
-    def _commit(self, results: Iterable[RunResult]) -> int:
         with self._transaction():
             return sum(self._store(result) for result in results)
 
@@ -232,6 +250,7 @@ class StoreWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        lost = self._rescue()
         with faults_of(self.path):
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
@@ -240,21 +259,38 @@ class StoreWriter:
             except BaseException:
                 self.connection.rollback()
                 raise
+        if lost:
+            raise lost
+
+    def _rescue(self) -> StoreError | None:
+        """Go on beside a file that is gone; the fault that tells so, None where nothing happened to the file."""
+        if self._file_is_there():
+            return None
+        gone = self.path
+        self._continue_beside()
+        why = f"it was deleted or moved; all that finished is in {self.path}"
+        return StoreError(str(gone), why, f"move that file to {gone} and go on")
 
     def _file_is_there(self) -> bool:
         """Whether the path still leads to the file that was opened."""
-        return self.path.exists() and _identity(self.path) == self._file
+        try:
+            return _identity(self.path) == self._file
+        except OSError:
+            return False
 
-    def _continue_beside(self) -> Path:
-        """Go on in a copy of the open file, which is readable though its name is gone; the copy's path."""
+    def _continue_beside(self) -> None:
+        """Go on in a copy of the open file, which is readable though its name is gone."""
         beside = self.path.with_name(f"{self.path.stem}-rescued-{time.time_ns()}{self.path.suffix}")
-        with faults_of(beside):
+        with faults_of(beside), ExitStack() as on_fault:
             beside.parent.mkdir(parents=True, exist_ok=True)
+            on_fault.callback(beside.unlink, missing_ok=True)
             copy = connect_to_write(beside)
+            on_fault.callback(copy.close)
             self.connection.backup(copy)
+            identity = _identity(beside)
+            on_fault.pop_all()
             self.connection.close()
-        self.connection = copy
-        return beside
+        self.path, self.connection, self._file = beside, copy, identity
 
 
 def _identity(path: Path) -> tuple[int, int]:
