@@ -1,6 +1,5 @@
 """Images become features: a scikit-learn pipeline declared by the cell, fitted on the training part alone (rule M2)."""
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,8 +29,6 @@ class PreparedData:
     validation : PartLabels | None
     test : PartLabels
     n_classes : int
-    seconds : float
-        What drawing the parts, fitting and transforming cost.
     """
 
     X_train: NDArray[np.float32]
@@ -41,7 +38,6 @@ class PreparedData:
     validation: PartLabels | None
     test: PartLabels
     n_classes: int
-    seconds: float
 
 
 def build_pipeline(features: Features) -> "Pipeline":
@@ -82,8 +78,7 @@ def prepare(dataset: Dataset, split: Split, features: Features, seed: int) -> Pr
     InvalidFieldError
         A part would be empty, or `pca` asks for more components than there are pixels or training examples.
     """
-    pipeline = build_pipeline(features)  # imports scikit-learn: not part of the cost of this data
-    start = time.perf_counter()
+    pipeline = build_pipeline(features)
     parts = split_parts(dataset.labels, dataset.info, split, seed)
     check_features(features, dataset.info.n_pixels, len(parts.train))
     X_train = pipeline.fit_transform(_pixels(dataset, parts.train))
@@ -91,9 +86,8 @@ def prepare(dataset: Dataset, split: Split, features: Features, seed: int) -> Pr
     X_validation = pipeline.transform(_pixels(dataset, parts.validation)) if len(parts.validation) else X_test[:0]
     validation = _part_labels(dataset, "validation", parts.validation) if len(parts.validation) else None
     test = _part_labels(dataset, "test", parts.test)
-    seconds = time.perf_counter() - start
     y_train, n_classes = dataset.labels[parts.train], dataset.info.n_classes
-    return PreparedData(X_train, y_train, X_validation, X_test, validation, test, n_classes, seconds)
+    return PreparedData(X_train, y_train, X_validation, X_test, validation, test, n_classes)
 
 
 def _transformer(step: str) -> "TransformerMixin":
