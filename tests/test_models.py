@@ -79,6 +79,7 @@ def test_the_seed_decides_the_initial_weights():
     ("input_shape", "architecture", "said"),
     [
         ((784,), {"nodes": [3, 3, 3], "activations": ["relu", "relu"]}, "2 names for 3 hidden layers"),
+        ((784,), {"nodes": [3, 3], "activations": ["relu"]}, "1 names for 2 hidden layers"),
         ((784,), {"nodes": [3], "activations": ["reul"]}, "did you mean relu"),
         ((784,), {"nodes": [], "activations": []}, "at least one width"),
         ((784,), {"nodes": [0], "activations": ["relu"]}, "whole number from 1"),

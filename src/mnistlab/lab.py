@@ -53,8 +53,18 @@ def as_study(source: StudySource, *, seeds: int | None = None) -> Study:
 def data_fetch(
     name: str, *, from_dir: Path | None = None, places: Places | None = None, notify: Notify = _silent
 ) -> str:
-    """Bring a data set into the cache; returns where it came from."""
+    """Bring a data set into the cache; returns where it came from.
+
+    Raises
+    ------
+    ConfigurationError
+        `from_dir` is no folder, or the data set is unknown.
+    DataError
+        No source had it.
+    """
     places = places or Places.find()
+    if from_dir is not None and not from_dir.is_dir():
+        raise ConfigurationError(f"--from {from_dir}", "there is no such folder")
     return sources.fetch(name, places.data_dir, from_dir=from_dir, offline=places.offline, notify=notify)
 
 

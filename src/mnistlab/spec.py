@@ -140,7 +140,7 @@ class Architecture:
     """
 
     hidden_layer_sizes: tuple[int, ...]
-    activations: tuple[str, ...] = ("relu",)
+    activations: tuple[str, ...] = "relu"  # type: ignore[assignment]  # a tuple once it is made
     batch_norm: bool = _knob(False, _yes_or_no, words="batch norm", about="batch normalisation before each activation")
     dropout: float = _knob(
         0.0, _fraction(zero=True, one=False), words="dropout {:g}", about="fraction of units dropped in training"
@@ -158,8 +158,6 @@ class Architecture:
         if isinstance(names, str) or not hasattr(names, "__iter__"):
             names = (names,) * len(sizes)
         names = tuple(names)
-        if names == ("relu",):
-            names *= len(sizes)
         if len(names) != len(sizes):
             raise InvalidFieldError(
                 "activations", "-".join(map(str, names)), f"{len(names)} names for {len(sizes)} hidden layers",

@@ -74,8 +74,8 @@ def summary_document(summary: RunSummary) -> dict[str, Any]:
     return document(**content)
 
 
-def summary_text(summary: RunSummary, words: str) -> str:
-    """How a run ended, and how to go on: with `words` behind `mnistlab run`."""
+def summary_text(summary: RunSummary, words: str, where: str) -> str:
+    """How a run ended, and how to go on: with `words` behind `mnistlab run`, and the flags `where` things lie."""
     whole = summary.done + summary.to_do
     text = f"{summary.done:,} of {whole:,} runs finished and kept"
     told = [f"{n} {word}" for word, n in (("failed", summary.failed), ("timed out", summary.timeout),
@@ -85,8 +85,8 @@ def summary_text(summary: RunSummary, words: str) -> str:
     if summary.stopped == "budget":
         text += f"; the budget left {summary.to_do:,} to do"
     if summary.to_do:
-        return f"{text}; `mnistlab run {words}` goes on"
-    return f"{text} in {seconds(summary.seconds)}; `mnistlab results {summary.study}` shows them"
+        return f"{text}; `mnistlab run {words}{where}` goes on"
+    return f"{text} in {seconds(summary.seconds)}; `mnistlab results {shlex.quote(summary.study)}{where}` shows them"
 
 
 def status_document(rows: list[StudyStatus]) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def status_text(rows: list[StudyStatus], width: int) -> str:
     lines = []
     for row, told in zip(rows, map(_status, rows), strict=True):
         speed = NOTHING if row.networks_per_second is None else f"{row.networks_per_second:.2g}"
-        left = NOTHING if told["eta_seconds"] is None else seconds(told["eta_seconds"])
+        left = seconds(told["eta_seconds"]) if told["eta_seconds"] else NOTHING
         counts = (row.done, row.running, row.planned, row.failed, row.diverged, row.timeout)
         lines.append([row.study, *(f"{n:,}" for n in counts), speed, left])
     return text_table(columns, lines, width)

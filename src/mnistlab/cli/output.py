@@ -1,7 +1,9 @@
 """What every command shares: the flags that say where things lie, JSON on stdout, the progress line on stderr."""
 
 import json as jsonlib
+import os
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -44,6 +46,13 @@ class Where:
     offline: Annotated[bool, Parameter(negative="")] = False
 
     @property
+    def words(self) -> str:
+        """The flags that were given, as they are typed behind another command; a space before each."""
+        given = {"--home": self.home, "--store": self.store, "--data-dir": self.data_dir}
+        typed = [f" {flag} {shlex.quote(str(path))}" for flag, path in given.items() if path is not None]
+        return "".join([*typed, " --offline" if self.offline else ""])
+
+    @property
     def places(self) -> Places:
         """Paths after flags, environment and defaults."""
         return Places.find(self.home, self.store, self.data_dir, self.offline)
@@ -79,8 +88,8 @@ def notify(line: str) -> None:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal; 120 where there is none."""
-    return shutil.get_terminal_size((120, 24)).columns
+    """Columns of the terminal, or `COLUMNS`; a file or a pipe takes whole lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000
 
 
 def seconds_of(text: str) -> float:

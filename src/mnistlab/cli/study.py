@@ -129,7 +129,7 @@ def run(
     if json:
         emit_json(documents.summary_document(summary))
     else:
-        emit(documents.summary_text(summary, source.words))
+        emit(documents.summary_text(summary, source.words, (where or Where()).words))
     return summary.exit_status
 
 
