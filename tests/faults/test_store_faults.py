@@ -185,7 +185,8 @@ def serve(path):
         if (writer := os.fork()) == 0:
             print(os.getpid(), flush=True)  # noqa: T201
             write_until_killed(path)
-            os._exit(0)
+            signal.alarm(60)  # it is there to be killed, however quick it was
+            signal.pause()
         os.waitpid(writer, 0)
         print("gone", flush=True)  # noqa: T201
 
