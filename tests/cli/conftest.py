@@ -86,7 +86,7 @@ def mnistlab(home, capsys):
 def process():
     """Run a command line in a process of its own."""
 
-    def call(*arguments, cwd, stdout=subprocess.PIPE, program=("-m", "mnistlab.cli.app"), **variables):
+    def call(*arguments, cwd, stdout=subprocess.PIPE, program=("-m", "mnistlab"), **variables):
         done = subprocess.run(
             [sys.executable, *program, *map(str, arguments)], cwd=cwd, env={**clean_environment(), **variables},
             stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, text=True, encoding="utf-8",

@@ -37,6 +37,15 @@ def test_batch_norm_and_dropout_change_training_but_not_prediction(change, prepa
     assert other.epochs[-1].test_accuracy == other.test.accuracy
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_compilation_is_never_more_than_the_time_of_the_steps_it_hides_in(steps, prepare_run, environment):
+    n_train = 1_386  # digits less its test part and a tenth for validation
+    training = Training(epochs=2, batch_size=-(-n_train // steps))
+    result = trained(Run(Cell(Architecture((8,)), training=training, dataset="digits"), 0), prepare_run, environment)
+    assert result.ledger.steps_seconds > 0
+    assert result.ledger.compile_seconds > 0
+
+
 def test_schedules_end_where_they_promise():
     cosine, step, constant = (
         create_dnn_model((4,), Architecture((2,)), steps_per_epoch=100, training=Training(epochs=4, schedule=name))
@@ -51,8 +60,3 @@ def test_schedules_end_where_they_promise():
     assert [rate_after(step, n) for n in (0, 199, 201, 301, 399)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5, 1e-5])
     assert rate_after(constant, 400) == pytest.approx(1e-3)
 
-
-def test_cells_of_one_seed_share_the_batch_order():
-    first, second = (stream(11, "order").permutation(100) for _ in range(2))
-    assert np.array_equal(first, second)
-    assert not np.array_equal(first, stream(12, "order").permutation(100))

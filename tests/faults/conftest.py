@@ -14,7 +14,7 @@ import pexpect
 import psutil
 import pytest
 
-COMMAND = [sys.executable, "-m", "mnistlab.cli.app"]
+COMMAND = [sys.executable, "-m", "mnistlab"]
 # One architecture, so that after the first round there is one thing to measure.
 SMALL = """
 name = "small"

@@ -63,8 +63,8 @@ def assert_stopped(terminal, total):
     terminal.expect(pexpect.EOF, timeout=30)
     assert time.monotonic() - asked < 5
     shown = terminal.before
-    terminal.close()
-    assert terminal.exitstatus == 130
+    terminal.wait()
+    assert (terminal.exitstatus, terminal.signalstatus) == (130, None), shown
     assert "Traceback" not in shown
     assert "Error" not in shown
     kept = re.search(rf"(\d+) of {total} runs finished and kept(; `mnistlab run small.toml` goes on)?", shown)
@@ -92,6 +92,23 @@ def test_a_second_interrupt_ends_at_once_and_takes_the_processes_along(new_lab, 
     assert terminal.exitstatus == 130
     assert "Traceback" not in terminal.before
     assert all(processes.ends_within(worker, 10) for worker in workers)
+
+
+WHILE_IT_IMPORTS = """
+class Interrupting:
+    def find_spec(name, *_):
+        if name == "cyclopts":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting)
+"""
+WHILE_IT_ENDS = "import atexit; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))"
+
+
+@pytest.mark.parametrize("moment", [WHILE_IT_IMPORTS, WHILE_IT_ENDS])
+def test_an_interrupt_before_or_after_the_command_itself_is_one_too(moment):
+    program = f"import os, signal, sys\n{moment}\nfrom mnistlab.__main__ import main\nmain()"
+    told = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (130, "")
 
 
 @pytest.mark.slow

@@ -126,6 +126,3 @@ def _log(fault: Exception) -> int:
     _say(f"{type(fault).__name__}: {why} (a fault of ours; details in {log.name})")
     return 1
 
-
-if __name__ == "__main__":
-    main()

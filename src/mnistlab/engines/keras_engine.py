@@ -126,12 +126,17 @@ class _Training:
                 if len(X):
                     self.predict(X)
 
+    @property
+    def compile_shows(self) -> bool:
+        """Whether an epoch has enough steps to tell compilation from them; in shorter ones it counts as steps."""
+        return self.batches.per_epoch > 3
+
     def predict(self, X: Any) -> Any:
         return self.model.predict(X, batch_size=_PREDICT_BATCH, verbose=0)
 
     def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         now, loss = time.perf_counter(), float(logs["loss"])
-        if epoch == 0 and self.batches.asked > 3:
+        if epoch == 0 and self.compile_shows:
             # The shorter last batch is a second program: its compilation ends the first epoch.
             self.clock.seconds["compile"] += now - self.batches.last_asked_at
         if not math.isfinite(loss):
@@ -161,7 +166,7 @@ class _Training:
             shuffle=False, callbacks=watching,
         )  # fmt: skip
         # Keras takes two batches before it starts: the third is asked for when the program is compiled and ran twice.
-        if self.batches.asked >= 3:
+        if self.compile_shows:
             self.clock.seconds["compile"] += self.batches.third_asked_at - start
         spent = sum(self.clock.seconds[part] - before[part] for part in ("compile", "evaluation"))
         self.clock.seconds["steps"] += time.perf_counter() - start - spent
