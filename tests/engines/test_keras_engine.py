@@ -59,4 +59,3 @@ def test_schedules_end_where_they_promise():
     assert [rate_after(cosine, n) for n in (0, 200, 400)] == pytest.approx([1e-3, 5e-4, 0], abs=1e-9)
     assert [rate_after(step, n) for n in (0, 199, 201, 301, 399)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5, 1e-5])
     assert rate_after(constant, 400) == pytest.approx(1e-3)
-

@@ -125,4 +125,3 @@ def _log(fault: Exception) -> int:
     why = " ".join(str(fault).split())[:200] or type(fault).__name__
     _say(f"{type(fault).__name__}: {why} (a fault of ours; details in {log.name})")
     return 1
-
