@@ -45,6 +45,16 @@ class Places:
         )
 
     @property
+    def processed(self) -> Path:
+        """Folder of features that were computed once."""
+        return self.home / "data" / "processed"
+
+    @property
+    def models(self) -> Path:
+        """Folder of trained networks: `ffn` for scikit-learn's, `dnn` for Keras'."""
+        return self.home / "models"
+
+    @property
     def reports(self) -> Path:
         """Folder of the reports."""
         return self.home / "reports"

@@ -29,6 +29,8 @@ class PreparedData:
     validation : PartLabels | None
     test : PartLabels
     n_classes : int
+    pipeline : sklearn.pipeline.Pipeline
+        The steps as they were fitted.
     """
 
     X_train: NDArray[np.float32]
@@ -38,6 +40,7 @@ class PreparedData:
     validation: PartLabels | None
     test: PartLabels
     n_classes: int
+    pipeline: "Pipeline"
 
 
 def build_pipeline(features: Features) -> "Pipeline":
@@ -87,7 +90,7 @@ def prepare(dataset: Dataset, split: Split, features: Features, seed: int) -> Pr
     validation = _part_labels(dataset, "validation", parts.validation) if len(parts.validation) else None
     test = _part_labels(dataset, "test", parts.test)
     y_train, n_classes = dataset.labels[parts.train], dataset.info.n_classes
-    return PreparedData(X_train, y_train, X_validation, X_test, validation, test, n_classes)
+    return PreparedData(X_train, y_train, X_validation, X_test, validation, test, n_classes, pipeline)
 
 
 def _transformer(step: str) -> "TransformerMixin":

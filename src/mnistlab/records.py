@@ -103,7 +103,9 @@ class Evaluation:
 class Ledger:
     """Where a run's wall clock went, in seconds (rule M18 of docs/measurement.md); the parts sum to `wall_seconds`.
 
-    `idle_seconds` is what its process spent in none of the other parts since its previous run ended.
+    `idle_seconds` is what its process spent in none of the other parts since its previous run ended. Two are no parts:
+    `cpu_seconds`, and `features_seconds`, the processor time that features kept for all runs took when they were
+    computed once.
     """
 
     import_seconds: float = 0.0
@@ -113,6 +115,7 @@ class Ledger:
     evaluation_seconds: float = 0.0
     idle_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    features_seconds: float = 0.0
 
     @property
     def end_to_end_seconds(self) -> float:
@@ -121,7 +124,7 @@ class Ledger:
 
     @property
     def wall_seconds(self) -> float:
-        """All parts; `cpu_seconds` is not one of them."""
+        """All parts; `cpu_seconds` and `features_seconds` are none of them."""
         return self.import_seconds + self.end_to_end_seconds + self.idle_seconds
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from mnistlab.store.schema import APPLICATION_ID
+from mnistlab.store.schema import APPLICATION_ID, SCHEMA_VERSION
 
 PREFIX = "mnistlab: error: "
 
@@ -207,7 +207,7 @@ STORES = {
     "noise": (lambda path: path.write_bytes(b"noise " * 1000), "not an SQLite file"),
     "foreign": (sqlite_file, "an SQLite file of another program"),
     "newer": (lambda path: sqlite_file(path, APPLICATION_ID, 99), "written by a newer mnistlab, in format 99"),
-    "tables gone": (lambda path: sqlite_file(path, APPLICATION_ID, 1), "the file is damaged"),
+    "tables gone": (lambda path: sqlite_file(path, APPLICATION_ID, SCHEMA_VERSION), "the file is damaged"),
     "folder": (Path.mkdir, "a file is needed, this is none"),
 }
 READERS = ("plan smoke", "run smoke", "status", "results", "report", "show abcd")

@@ -21,7 +21,7 @@ def test_the_example_query_of_the_page_runs(example, path):
 def test_an_empty_store_is_marked_strict_and_explains_its_columns(example, path):
     with closing(sqlite3.connect(example.store(path))) as shell:
         assert shell.execute("PRAGMA application_id").fetchone() == (int.from_bytes(b"MNLB"),)
-        assert shell.execute("PRAGMA user_version").fetchone() == (1,)
+        assert shell.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA_VERSION,)
         strict = {name: is_strict for _, name, kind, _, _, is_strict in shell.execute("PRAGMA table_list")}
         explained = dict(shell.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'"))
     assert all(strict[table.name] for table in schema.TABLES)

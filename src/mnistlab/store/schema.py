@@ -8,7 +8,7 @@ import sys
 from typing import NamedTuple
 
 APPLICATION_ID = 0x4D4E4C42  # "MNLB"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 FINISHED = ("done", "diverged")  # never trained again
 LEGAL_STATUSES = ("planned", "running", "done", "failed", "diverged", "timeout")
@@ -123,6 +123,8 @@ RUN = Table("run", "a cell with a seed, and how its training went", (
     Column("evaluation_seconds", "REAL", "seconds: testing and validating"),
     Column("idle_seconds", "REAL", "seconds: none of these, since the previous run of its process"),
     Column("cpu_seconds", "REAL", "seconds of processor time, all threads"),
+    Column("features_seconds", "REAL", "seconds of processor time that its features took when they were computed, once "
+           "for all runs"),
     Column("end_to_end_seconds", "REAL GENERATED ALWAYS AS "
            "(data_seconds + compile_seconds + steps_seconds + evaluation_seconds)",
            "seconds: data, compilation, steps and evaluation"),
