@@ -112,7 +112,7 @@ def keep_processed(
     except OSError as fault:
         raise MachineError(str(folder), f"cannot be written: {fault.strerror or fault}",
                            "make room there or name another home with --home") from fault  # fmt: skip
-    notify(f"{what} in {wall:.0f} s ({processor:.0f} s of processor time), kept in {folder}")
+    notify(f"{what} in {wall:.1f} s ({processor:.1f} s of processor time), kept in {folder}")
 
 
 class _Ended(Exception):  # noqa: N818 - not a fault
