@@ -135,10 +135,13 @@ def run_bytes(cell: Cell, size: CellSize) -> int:
     """Memory of the process that trains one run, in bytes.
 
     The framework, the data as bytes and as float32, four copies of the parameters (weights, gradients, Adam's two
-    moments), the activations of a prediction in batches of 2,000.
+    moments), the activations of a prediction in batches of 2,000; while `standardize` learns, its training part in
+    double precision.
     """
     examples = size.n_train + size.n_validation + size.n_test
     data = examples * size.n_features * 5 + size.n_train * size.n_classes * 4
+    if "standardize" in cell.features.steps:
+        data += size.n_train * size.n_features * 8
     activations = 2_000 * 4 * (size.n_features + sum(cell.architecture.hidden_layer_sizes))
     return _PROCESS_BYTES[cell.framework] + data + 16 * size.parameters + activations
 

@@ -72,7 +72,7 @@ def load_processed(dataset: Dataset, features: Features, folder: Path) -> Proces
         if (array.shape, array.dtype) != _layout(dataset, features):
             return None
         return Processed(array, float(about["wall_seconds"]), float(about["processor_seconds"]))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
