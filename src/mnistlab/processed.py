@@ -14,7 +14,6 @@ from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from io import BufferedRandom
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from mnistlab.datasets.catalog import Dataset
 from mnistlab.errors import MachineError
 from mnistlab.execution.stop import Budget, Stop, end_with_parent, interrupts_blocked
+from mnistlab.instruments.environment import versions
 from mnistlab.instruments.resources import usable_cores
 from mnistlab.preprocessing import apply_image_step
 from mnistlab.spec import Features
@@ -49,12 +49,11 @@ class Processed:
     ----------
     features : uint8 or float32 array (n, n_columns)
         Of every image of the data set, in its order; read from the disk when used.
-    wall_seconds, processor_seconds : float
-        What computing it took, on the clock and summed over all processes.
+    processor_seconds : float
+        What computing it took, summed over all processes.
     """
 
     features: NDArray[Any]
-    wall_seconds: float
     processor_seconds: float
 
 
@@ -71,7 +70,7 @@ def load_processed(dataset: Dataset, features: Features, folder: Path) -> Proces
         array = np.load(npy, mmap_mode="r", allow_pickle=False)
         if (array.shape, array.dtype) != _layout(dataset, features):
             return None
-        return Processed(array, float(about["wall_seconds"]), float(about["processor_seconds"]))
+        return Processed(array, float(about["processor_seconds"]))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
@@ -121,15 +120,9 @@ class _Ended(Exception):  # noqa: N818 - not a fault
 
 def _name(dataset: Dataset, features: Features) -> str:
     """Steps, and sixteen hexadecimal characters of the SHA-256 of all that decides their result."""
-    content = [dataset.sha256, dataset.images.shape, features.image_steps, _VERSION, *map(_version, _PACKAGES)]
+    packages = [package for package in versions() if package[0] in _PACKAGES]
+    content = [dataset.sha256, dataset.images.shape, features.image_steps, _VERSION, packages]
     return f"{'-'.join(features.image_steps)}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]}"
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _layout(dataset: Dataset, features: Features) -> tuple[tuple[int, int], np.dtype[Any]]:
