@@ -159,3 +159,37 @@ def test_a_cache_that_cannot_be_written_is_a_fault_of_the_machine(places, tmp_pa
     (tmp_path / "raw").write_text("in the way")
     with pytest.raises((MachineError, DataError)):
         mnistlab.data_fetch("mnist", places=replace(places, data_dir=tmp_path / "raw"))
+
+
+@pytest.mark.slow
+def test_a_study_of_features_computes_once_and_trains_as_without_what_is_kept(tmp_path):
+    (tmp_path / "mine.py").write_text(f"""
+import sys
+import mnistlab
+from mnistlab.datasets import catalog
+from mnistlab.engines.sklearn_engine import SklearnEngine
+from mnistlab.instruments.environment import describe
+from mnistlab.places import Places
+from mnistlab.preprocessing import prepare
+
+if __name__ == "__main__":
+    features = [["scale"], ["deskew", "scale"], ["hog"], ["deskew", "standardize"], ["hog", "pca:9"]]
+    study, told = mnistlab.load_config({CONFIG} | {{"features": features}}), []
+    assert mnistlab.run(study, notify=told.append).done == 5
+    assert [line.split(" ")[0] for line in told] == ["deskew:", "deskew:", "hog:", "hog:"], told
+    before = {{path: path.stat().st_mtime_ns for path in Places.find().processed.iterdir()}}
+    assert len(before) == 4
+    again = mnistlab.run(study, notify=told.append, fresh=True)
+    assert (again.done, len(told)) == (5, 4)
+    assert before == {{path: path.stat().st_mtime_ns for path in Places.find().processed.iterdir()}}
+    digits, here, store = catalog.load("digits", None), describe(device="cpu", threads=1, data_sha256=""), None
+    inline = lambda run: prepare(digits, run.cell.split, run.cell.features, run.seed)
+    for id_ in mnistlab.open_store("results/mnistlab.sqlite").runs()["run"]:
+        detail = mnistlab.show(id_)
+        [alone] = SklearnEngine().train([detail.run], inline, here, lambda *_: None)
+        assert alone.weights_sha256 == detail.result.weights_sha256
+        cost = detail.result.ledger.features_seconds
+        assert (cost > 0) == bool(detail.run.cell.features.image_steps), detail
+""")
+    done = python("mine.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -99,6 +99,17 @@ def test_memory_grows_by_sixteen_bytes_a_parameter_and_with_the_data():
     assert bytes_of[0] - run_bytes(few, cell_size(few, MNIST)) == 54_000 * 784 * 5 + 48_600 * 10 * 4
 
 
+def test_memory_knows_the_columns_of_hog_and_what_standardize_needs_to_learn():
+    plain, hog, both = (
+        network(64, features=Features(steps)) for steps in (("scale",), ("hog",), ("hog", "standardize"))
+    )
+    sizes = [cell_size(cell, MNIST) for cell in (plain, hog, both)]
+    plain, hog, both = (run_bytes(cell, size) for cell, size in zip((plain, hog, both), sizes, strict=True))
+    parameters = 16 * (sizes[1].parameters - sizes[0].parameters)
+    assert hog - plain == (1296 - 784) * (70_000 * 5 + 2_000 * 4) + parameters
+    assert both - hog == 54_000 * 1296 * 8
+
+
 def test_a_run_that_takes_far_longer_than_predicted_is_given_up():
     short, long = planned([network(4)], seeds=[0]), planned([network(2056, training=Training(epochs=10**4))], seeds=[0])
     assert next(short.groups).timeout_seconds == 900
@@ -117,6 +128,7 @@ def test_sizes_of_the_whole_of_mnist():
 def test_features_decide_how_many_columns_come_in():
     size = cell_size(network(64, features=Features(("scale", "pca:50"))), MNIST)
     assert (size.n_features, size.parameters) == (50, 50 * 64 + 64 + 64 * 10 + 10)
+    assert cell_size(network(64, features=Features(("hog",))), MNIST).parameters == 1296 * 64 + 64 + 64 * 10 + 10
     small = cell_size(network(64, dataset="digits"), catalog.info("digits"))
     assert (small.n_features, small.n_train + small.n_validation, small.n_test) == (64, 1_540, 257)
 

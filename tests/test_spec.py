@@ -73,9 +73,37 @@ def test_a_step_costs_in_proportion_to_its_batch(network, batch):
 
 
 def test_features_say_how_many_columns_leave_them():
-    assert Features(("scale", "pca:50")).n_features(PIXELS) == 50
+    assert Features(("scale", "pca:50")).n_features((28, 28)) == 50
     with pytest.raises(InvalidFieldError, match="only 64 columns come in"):
-        Features(("pca:65",)).n_features(64)
+        Features(("pca:65",)).n_features((8, 8))
+
+
+def test_steps_that_need_images_stand_first():
+    for steps in [("deskew",), ("deskew", "scale"), ("hog",), ("deskew", "hog", "standardize", "pca:5")]:
+        assert Features(steps).image_steps == tuple(step for step in steps if step in ("deskew", "hog"))
+    assert Features(("scale", "pca:5")).image_steps == ()
+
+
+@pytest.mark.parametrize(("steps", "mend"), [
+    ("scale,deskew", "deskew,scale"), ("standardize,hog", "hog,standardize"), ("hog,scale", "hog"),
+    ("scale,hog", "hog"), ("hog,deskew", "deskew,hog"), ("pca:9,deskew", "deskew,pca:9"),
+    ("scale,hog,deskew,pca:9", "deskew,hog,pca:9"), ("hog,standardize,scale", "hog,standardize"),
+])  # fmt: skip
+def test_other_orders_are_refused_with_one_that_works(steps, mend):
+    with pytest.raises(InvalidFieldError) as error:
+        Features(tuple(steps.split(",")))
+    assert (error.value.field, error.value.value, error.value.way_out) == ("features", steps, f"say {mend}")
+    assert Features(tuple(mend.split(",")))
+
+
+def test_hog_counts_a_histogram_for_every_cell_of_every_block():
+    assert Features(("hog",)).n_features((28, 28)) == 6 * 6 * 2 * 2 * 9
+    assert Features(("deskew", "hog")).n_features((8, 8)) == 36
+    assert Features(("hog", "pca:7")).n_features((8, 15)) == 7
+    with pytest.raises(
+        InvalidFieldError, match=r"images of 7×8 pixels are too small for it \(it needs 8×8; leave it out"
+    ):
+        Features(("hog",)).n_features((7, 8))
 
 
 # Ids
@@ -191,6 +219,7 @@ BAD = [
     (Features, {"steps": ("pca:0",)}, "features"),
     (Features, {"steps": ("scale:2",)}, "features"),
     (Features, {"steps": ("scale", "scale")}, "features"),
+    (Features, {"steps": ("hog:9",)}, "features"),
     (Training, {"learning_rate": 0}, "learning_rate"),
     (Training, {"learning_rate": math.inf}, "learning_rate"),
     (Training, {"learning_rate": "0.1"}, "learning_rate"),

@@ -117,9 +117,9 @@ def cell_size(cell: Cell, info: DatasetInfo) -> CellSize:
         A part would be empty, or the batch is larger than the training part.
     """
     parts = part_sizes(info, cell.split)
-    columns, classes, batch = cell.features.n_features(info.n_pixels), info.n_classes, cell.training.batch_size
+    columns, classes, batch = cell.features.n_features(info.image_shape), info.n_classes, cell.training.batch_size
     layers = cell.architecture
-    check_features(cell.features, info.n_pixels, parts.train)
+    check_features(cell.features, info.image_shape, parts.train)
     if batch > parts.train:
         raise InvalidFieldError("batch_size", batch, f'the training part of "{cell.label}" has only '
                                 f"{parts.train:,} examples", f"at most {parts.train}")  # fmt: skip
@@ -135,10 +135,13 @@ def run_bytes(cell: Cell, size: CellSize) -> int:
     """Memory of the process that trains one run, in bytes.
 
     The framework, the data as bytes and as float32, four copies of the parameters (weights, gradients, Adam's two
-    moments), the activations of a prediction in batches of 2,000.
+    moments), the activations of a prediction in batches of 2,000; while `standardize` learns, its training part in
+    double precision.
     """
     examples = size.n_train + size.n_validation + size.n_test
     data = examples * size.n_features * 5 + size.n_train * size.n_classes * 4
+    if "standardize" in cell.features.steps:
+        data += size.n_train * size.n_features * 8
     activations = 2_000 * 4 * (size.n_features + sum(cell.architecture.hidden_layer_sizes))
     return _PROCESS_BYTES[cell.framework] + data + 16 * size.parameters + activations
 

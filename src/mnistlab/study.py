@@ -246,7 +246,7 @@ _NETWORK_FLAGS = {
     "activations": Flag(
         "activation", "one name for all layers, or one per layer such as relu-tanh-relu (default: relu)", "list"
     ),
-    "steps": Flag("features", "steps such as scale,pca:50; each time it is given, one pipeline", "repeat"),
+    "steps": Flag("features", "steps such as deskew,scale,pca:50; each time it is given, one pipeline", "repeat"),
     "seed": Flag("seed", "the seeds themselves (default: 0,1,2)", "list"),
 }
 

@@ -87,6 +87,8 @@ AD_HOC = [  # flags of `plan` and `run`, the words that must be in the line
     ("--dataset mnits", "dataset mnits: unknown data set (did you mean mnist?)"),
     ("--features scal", "--features scal: unknown step (did you mean scale?)"),
     ("--features pca", "--features pca: pca needs a number of components", "pca:50"),
+    ("--features standardize,hog", "--features standardize,hog: deskew and hog need images", "say hog,standardize"),
+    ("--features hog,scale", "--features hog,scale: deskew and hog need images", "(say hog)"),
     ("--features pca:9999", "--features pca:9999: only 784 columns come in (say pca:784)"),
     ("--optimizer adm", "--optimizer adm", "did you mean adam?"),
     ("--momentum 0.5", "--momentum 0.5: adam has none (it belongs to sgd)"),

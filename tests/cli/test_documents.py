@@ -4,9 +4,13 @@ import io
 import json
 import re
 import shlex
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+
+from mnistlab import lab
+from mnistlab.cli import documents
 
 NUMBER = (int, float)
 TEXT = str
@@ -197,6 +201,14 @@ def test_show_has_all_that_is_stored_about_a_run(mnistlab, runs):
         parts = ("data_seconds", "compile_seconds", "steps_seconds", "evaluation_seconds")
         assert shown["ledger"]["end_to_end_seconds"] == sum(shown["ledger"][part] for part in parts)
         assert mnistlab("show", run, "--command").out.strip() == shown["command"]
+
+
+def test_show_names_the_cost_of_kept_features_where_there_is_one(mnistlab, beside, runs):
+    run = runs["tiny"][0]
+    assert "features" not in mnistlab("show", run).out
+    detail = lab.open_store(beside.store).run_detail(run)
+    costly = replace(detail.result, ledger=replace(detail.result.ledger, features_seconds=21.76))
+    assert ", features 21.8 s\n" in documents.run_text(replace(detail, result=costly), 80)
 
 
 @pytest.mark.parametrize("study", ["tiny", pytest.param("single", marks=pytest.mark.long)])

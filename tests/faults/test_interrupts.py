@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -70,6 +71,23 @@ def assert_stopped(terminal, total):
     kept = re.search(rf"(\d+) of {total} runs finished and kept(; `mnistlab run small.toml` goes on)?", shown)
     assert kept
     assert kept[2] or int(kept[1]) == total  # in the latter case it was measuring, after the last network
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_features_are_computed_leaves_none_and_the_next_call_goes_on(new_lab, processes):
+    lab = new_lab('name = "small"\ndataset = "digits"\nframeworks = ["sklearn"]\nfeatures = [["deskew", "hog"]]\n'
+                  "seeds = 1\n[training]\nepochs = 2\n")  # fmt: skip
+    terminal = lab.start_on_terminal("run", "small.toml")
+    terminal.expect("computed once for all runs", timeout=60)
+    workers = processes.workers_of(terminal.pid)
+    terminal.sendintr()
+    assert_stopped(terminal, 1)
+    assert "not finished, nothing kept" in terminal.before
+    assert all(processes.ends_within(worker, 10) for worker in workers)
+    assert list((lab.home / "data" / "processed").iterdir()) == []
+    _, err = lab.call("run", "small.toml")
+    assert f"kept in {Path('data', 'processed')}" in err
+    assert lab.done() == 1
 
 
 @pytest.mark.slow

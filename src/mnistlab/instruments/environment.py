@@ -12,7 +12,8 @@ from mnistlab import __version__
 from mnistlab.instruments.resources import usable_cores
 from mnistlab.records import Environment
 
-_PACKAGES = ("jax", "jaxlib", "keras", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow", "torch")
+_PACKAGES = ("jax", "jaxlib", "keras", "numpy", "pandas", "scikit-image", "scikit-learn", "scipy", "tensorflow",
+             "torch")  # fmt: skip
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "KERAS_BACKEND", "OMP_NUM_THREADS", "XLA_FLAGS")
 
 
@@ -33,7 +34,7 @@ def describe(*, device: str, threads: int, data_sha256: str, variables: Mapping[
     found = os.environ if variables is None else variables
     return Environment(
         python=platform.python_version(), platform=f"{platform.system()} {platform.machine()}",
-        processor=_processor(), cores=usable_cores(), threads=threads, device=device, packages=_versions(),
+        processor=_processor(), cores=usable_cores(), threads=threads, device=device, packages=versions(),
         variables=tuple((name, _without_paths(found[name])) for name in _VARIABLES if name in found),
         data_sha256=data_sha256, code_version=code_version(),
     )  # fmt: skip
@@ -50,7 +51,8 @@ def code_version() -> str:
 
 
 @functools.cache
-def _versions() -> tuple[tuple[str, str], ...]:
+def versions() -> tuple[tuple[str, str], ...]:
+    """Name and version of every installed package that may have a part in a result, sorted."""
     installed = {dist.metadata["Name"].lower(): dist.version for dist in map(_distribution, _PACKAGES) if dist}
     return tuple(sorted(installed.items()))
 
