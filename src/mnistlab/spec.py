@@ -308,7 +308,12 @@ class Cell:
     split: Split = Split()
     features: Features = Features()
     training: Training = Training()
-    dataset: str = _knob("mnist", _name, words="{}", about="mnist or digits")
+    dataset: str = _knob(
+        "mnist",
+        _name,
+        words="{}",
+        about="mnist, fashion-mnist, digits, or your own: a .npz file or a folder class/image.png",
+    )
     framework: str = _knob("keras", _one_of(FRAMEWORKS), words="{}", about="keras or sklearn")
 
     # Field of a cell that MLPClassifier has no word for → the values it can express.

@@ -71,5 +71,5 @@ def test_the_test_part_of_digits_is_a_stratified_seventh_that_follows_the_images
     tested, total = np.bincount(dataset.labels[n_train:]), np.bincount(dataset.labels)
     assert (tested == np.round(total / 7)).all()
     shuffled = np.random.default_rng(0).permutation(len(dataset.labels))
-    again = catalog._seventh_by_hash(dataset.images[shuffled], dataset.labels[shuffled])
+    again = catalog.seventh_by_hash(dataset.images[shuffled], dataset.labels[shuffled])
     np.testing.assert_array_equal(again, shuffled >= n_train)

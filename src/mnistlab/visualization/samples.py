@@ -1,0 +1,108 @@
+"""Samples of a data set, a row per class: arrays in, a figure or lines of text out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlab.datasets.catalog import Dataset
+from mnistlab.formatting import printable
+from mnistlab.visualization.style import draw_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PER_CLASS = 10
+BLOCKS = " \N{UPPER HALF BLOCK}\N{LOWER HALF BLOCK}\N{FULL BLOCK}"
+_RAMP = np.array(list(" .:-=+*#%@"))  # dark to light, for terminals that know no blocks
+_LABEL = 24  # characters of a name beside its pictures
+_TEXT_PIXELS = 16  # an image is pooled until it is no higher and no wider
+
+DrawText = Callable[[NDArray[np.float64]], list[str]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassSamples:
+    """A class: its name, how many images it has, and the first of them, uint8 `(k, height, width)`, k up to ten."""
+
+    name: str
+    count: int
+    images: NDArray[np.uint8]
+
+
+def class_samples(dataset: Dataset) -> list[ClassSamples]:
+    """The first images of every class, training examples first."""
+    members = [np.flatnonzero(dataset.labels == label) for label in range(dataset.info.n_classes)]
+    return [
+        ClassSamples(printable(name), len(places), dataset.images[places[:PER_CLASS]])
+        for name, places in zip(dataset.info.class_names, members, strict=True)
+    ]
+
+
+def plot_samples(samples: list[ClassSamples]) -> "Figure":
+    """The samples of every class in a row of their own, its name and count beside it."""
+    high, wide = samples[0].images.shape[1:]
+    row = 0.57 * min(max(high / wide, 0.5), 4)  # inches, that ten images fill the width
+    return draw_figure(draw_samples, samples, (7.2, min(row * len(samples) + 0.1, 200)))
+
+
+def draw_samples(samples: list[ClassSamples], ax: "Axes") -> "Axes":
+    """The same on axes."""
+    height, width = (side + gap for side, gap in zip(samples[0].images.shape[1:], (1, 1), strict=True))
+    sheet = np.full((height * len(samples), width * PER_CLASS), np.nan)
+    for row, one in enumerate(samples):
+        for column, image in enumerate(one.images):
+            sheet[row * height : (row + 1) * height - 1, column * width : (column + 1) * width - 1] = image
+    ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([(row + 0.5) * height - 1 for row in range(len(samples))],
+                  [f"{_short(one.name)} ({one.count:,})" for one in samples], parse_math=False)  # fmt: skip
+    ax.set_anchor("W")  # the labels stay within the figure
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def samples_text(samples: list[ClassSamples], width: int, draw: DrawText) -> str:
+    """As many samples of every class side by side as `width` columns hold, each drawn by `draw`."""
+    lines: list[str] = []
+    for one in samples:
+        drawn = [draw(_pooled(image, min(_TEXT_PIXELS, width))) for image in one.images]
+        fit = max(1, (width + 1) // (len(drawn[0][0]) + 1))
+        lines += ["", f"{one.name} ({one.count:,})"[:width]]
+        lines += [" ".join(row).rstrip() for row in zip(*drawn[:fit], strict=True)]
+    return "\n".join(lines)
+
+
+def half_blocks(pixels: NDArray[np.float64]) -> list[str]:
+    """A character for two pixels, one above the other: on where they are lighter than half the lightest."""
+    on = pixels > pixels.max() / 2
+    return ["".join(BLOCKS[above + 2 * below] for above, below in zip(*pair, strict=True)) for pair in _pairs(on)]
+
+
+def ramp(pixels: NDArray[np.float64]) -> list[str]:
+    """A character for two pixels, one above the other: the darker the emptier. ASCII alone."""
+    levels = np.array([pair.mean(axis=0) for pair in _pairs(pixels)]) / max(pixels.max(), 1)
+    return ["".join(row) for row in _RAMP[np.rint(levels * (len(_RAMP) - 1)).astype(int)]]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
+
+
+def _pairs(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Rows two by two; an odd one gets a dark one below."""
+    return np.pad(pixels, ((0, len(pixels) % 2), (0, 0))).reshape(-1, 2, pixels.shape[1])
+
+
+def _pooled(image: NDArray[np.uint8], most: int) -> NDArray[np.float64]:
+    """The image with means of square blocks for pixels, at most `most` to a side."""
+    side = -(-max(image.shape) // most)
+    starts = [np.arange(0, length, side) for length in image.shape]
+    sums = np.add.reduceat(np.add.reduceat(image.astype(float), starts[0], axis=0), starts[1], axis=1)
+    heights, widths = (np.diff([*start, length]) for start, length in zip(starts, image.shape, strict=True))
+    pooled: NDArray[np.float64] = sums / np.outer(heights, widths)
+    return pooled
