@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlab.datasets.catalog import Dataset
-from mnistlab.formatting import printable
+from mnistlab.formatting import printable, text_table
 from mnistlab.visualization.style import draw_figure
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def samples_text(samples: list[ClassSamples], width: int, draw: DrawText) -> str
     for one in samples:
         drawn = [draw(_pooled(image, min(_TEXT_PIXELS, width))) for image in one.images]
         fit = max(1, (width + 1) // (len(drawn[0][0]) + 1))
-        lines += ["", f"{one.name} ({one.count:,})"[:width]]
+        lines += ["", text_table([f"{one.name} ({one.count:,})"], [], width)]
         lines += [" ".join(row).rstrip() for row in zip(*drawn[:fit], strict=True)]
     return "\n".join(lines)
 
