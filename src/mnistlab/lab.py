@@ -75,6 +75,8 @@ def data_fetch(
     if from_dir is not None and not from_dir.is_dir():
         raise ConfigurationError(f"--from {from_dir}", "there is no such folder")
     if path := user_files.as_path(str(name), Path(), places.data_dir):
+        if from_dir is not None:
+            raise ConfigurationError(f"--from {from_dir}", f"{name} is a path itself", "give one of them")
         dataset = user_files.read(path)
         user_files.keep(dataset, places.data_dir)
         return Fetched(dataset.info.name, dataset.source)

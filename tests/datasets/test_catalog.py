@@ -33,6 +33,14 @@ def test_describing_a_data_set_loads_no_library_but_numpy():
     assert done.stdout == "set()\n"
 
 
+def test_fashion_mnist_has_the_digests_of_what_its_makers_published():
+    files = catalog.IDX_FILES["fashion-mnist"]
+    assert files.sha256 == "d1fd84a877f3b78fa9a171b3de73f93e7b6f69ed94bada3feae9d96821401f5c"
+    assert [file.n_bytes for file in files.all] == [file.n_bytes for file in catalog.IDX_FILES["mnist"].all]
+    info = catalog.info("fashion-mnist")
+    assert (info.n_classes, info.class_names[0], info.class_names[9]) == (10, "T-shirt/top", "Ankle boot")
+
+
 def test_training_examples_come_first(cached, tiny):
     dataset = catalog.load("tiny", cached.parent)
     assert dataset.images.tobytes() == tiny["train-images"][16:] + tiny["test-images"][16:]
