@@ -101,12 +101,12 @@ def data_sheet(dataset: Dataset, path: Path) -> None:
     MachineError
         The file cannot be written.
     """
-    from mnistlab.visualization.samples import class_samples, plot_samples
+    from mnistlab.visualization.samples import plot_samples
     from mnistlab.visualization.style import figure_png, figure_svg
 
     if path.suffix not in (".png", ".svg"):
         raise ConfigurationError(f"--sheet {path}", "a file .png or .svg is needed")
-    figure = plot_samples(class_samples(dataset))
+    figure = plot_samples(dataset)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a name in letters this machine's font lacks

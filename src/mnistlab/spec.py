@@ -309,10 +309,7 @@ class Cell:
     features: Features = Features()
     training: Training = Training()
     dataset: str = _knob(
-        "mnist",
-        _name,
-        words="{}",
-        about="mnist, fashion-mnist, digits, or your own: a .npz file or a folder class/image.png",
+        "mnist", _name, words="{}", about="mnist, fashion-mnist, digits, or the path of your own .npz file or folder"
     )
     framework: str = _knob("keras", _one_of(FRAMEWORKS), words="{}", about="keras or sklearn")
 

@@ -370,7 +370,7 @@ OWN = {
     "zip bomb": (bomb, "images: says it unpacks", "bytes to 30,000,000"),
     "pickled": (lambda path: npz(path, labels=np.array([None] * 60)), "labels: holds pickled objects"),
     "labels as images": (lambda path: npz(path, images=np.arange(60)), "images: int64 of shape (60,)"),
-    "59 labels for 60 images": (lambda path: npz(path, labels=np.arange(59) % 2), "59 labels for the 60 images"),
+    "59 labels for 60 images": (lambda path: npz(path, labels=np.arange(59) % 2), "labels: 59 labels for 60 images"),
     "a label too many": (lambda path: npz(path, labels=np.arange(60) * 9), "label 261, expected 0 to 255"),
     "a class absent": (lambda path: npz(path, labels=np.arange(60) % 2 * 2), "class 1 has no training image"),
     "one class": (lambda path: npz(path, labels=np.zeros(60, int)), "one class only, 0"),

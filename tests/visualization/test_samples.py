@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from mnistlab.datasets.catalog import Dataset, DatasetInfo
-from mnistlab.visualization.samples import class_samples, half_blocks, plot_samples, ramp, samples_text
+from mnistlab.visualization.samples import half_blocks, plot_samples, ramp, samples_text
 from mnistlab.visualization.style import figure_png, figure_svg
 
 
@@ -18,17 +18,9 @@ def dataset(classes=3, n=40, shape=(6, 4), names=None):
     return Dataset(info, images, labels, "0" * 64, "here")
 
 
-def test_samples_are_the_first_images_of_each_class_and_counts_are_of_all():
-    made = dataset(classes=7)
-    for label, one in enumerate(class_samples(made)):
-        members = made.images[made.labels == label]
-        np.testing.assert_array_equal(one.images, members[:10])
-        assert (one.name, one.count) == (str(label), len(members))
-
-
 def test_the_figure_holds_every_sample_in_the_row_of_its_class():
     made = dataset()
-    (ax,) = plot_samples(class_samples(made)).axes
+    (ax,) = plot_samples(made).axes
     sheet = np.asarray(ax.images[0].get_array())
     for row in range(3):
         for column, image in enumerate(made.images[made.labels == row][:10]):
@@ -42,7 +34,7 @@ def test_the_figure_holds_every_sample_in_the_row_of_its_class():
     (40, (1, 300), None), (2, (300, 1), None), (2, (1, 1), None),
 ], ids=str)  # fmt: skip
 def test_any_names_and_shapes_can_be_drawn_and_the_same_bytes_come_out_every_time(classes, shape, names):
-    samples = class_samples(dataset(classes, n=80, shape=shape, names=names))
+    samples = dataset(classes, n=80, shape=shape, names=names)
     assert figure_png(plot_samples(samples)) == figure_png(plot_samples(samples))
     assert "<svg" in figure_svg(plot_samples(samples))
 
@@ -66,7 +58,7 @@ def test_the_ramp_is_ascii_from_empty_to_full():
 )
 def test_no_line_is_wider_than_the_terminal_and_every_class_has_its_rows(width, high, wide, draw):
     made = dataset(n=24, shape=(high, wide), names=["a", "猫" * 9, "c" * 99])
-    lines = samples_text(class_samples(made), width, draw).split("\n")
+    lines = samples_text(made, width, draw).split("\n")
     assert all(cell_len(line) <= max(width, 2) for line in lines)  # one letter of the second name is two columns
     side = max(1, -(-max(high, wide) // min(16, width)))
     rows = (-(-high // side) + 1) // 2
@@ -77,5 +69,5 @@ def test_a_large_image_is_pooled_to_the_means_of_its_blocks():
     image = np.zeros((32, 32), np.uint8)
     image[:16] = 200
     made = Dataset(DatasetInfo("x", (32, 32), ("a",), 1, 0), image[None], np.zeros(1, np.uint8), "", "")
-    title, *rows = samples_text(class_samples(made), 80, half_blocks).strip("\n").split("\n")
+    title, *rows = samples_text(made, 80, half_blocks).strip("\n").split("\n")
     assert (title, rows[:4], [row.strip() for row in rows[4:]]) == ("a (1)", ["█" * 16] * 4, [""] * (len(rows) - 4))

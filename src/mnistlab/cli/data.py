@@ -65,7 +65,7 @@ def show(
     emit(f"from {formatting.printable(loaded.source)}, sha256 {loaded.sha256}")
     emit(formatting.text_table(["class", "images"], [[name, f"{n:,}"] for name, n in
                                                      zip(info.class_names, counts, strict=True)], 80))  # fmt: skip
-    emit(samples.samples_text(samples.class_samples(loaded), min(terminal_width(), 200), _drawing()))
+    emit(samples.samples_text(loaded, min(terminal_width(), 200), _drawing()))
 
 
 def _drawing() -> samples.DrawText:

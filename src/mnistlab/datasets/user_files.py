@@ -54,7 +54,7 @@ def as_path(text: str, folder: Path, data_dir: Path) -> Path | None:
     """
     if text in catalog.names(data_dir):
         return None
-    path = folder / Path(text).expanduser()
+    path = folder / os.path.expanduser(text)  # noqa: PTH111 - it leaves alone what it does not know
     looks = text.endswith(".npz") or text.startswith(".") or os.sep in text or bool(os.altsep and os.altsep in text)
     return path if looks or os.path.exists(path) else None  # noqa: PTH110 - it answers for every text, however long
 
@@ -131,8 +131,8 @@ def _cut(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> tuple[Part, Pa
 
 def _check_parts(path: Path, train: Part, test: Part, names: Sequence[str]) -> None:
     if train[0].shape[1:] != test[0].shape[1:]:
-        shapes = " and ".join("×".join(map(str, images.shape[1:])) for images, _ in (train, test))
-        raise DataError(str(path), f"training and test images differ in size: {shapes}")
+        sizes = f"{_size(train[0][0])} and {_size(test[0][0])}"
+        raise DataError(str(path), f"training and test images differ in size: {sizes}")
     if len(names) < 2:
         raise DataError(str(path), f"one class only, {names[0]}", "two or more are needed")
     for part, (_, labels) in (("training", train), ("test", test)):
@@ -142,6 +142,10 @@ def _check_parts(path: Path, train: Part, test: Part, names: Sequence[str]) -> N
                             "every class needs some in both parts; without a test part, four or more")  # fmt: skip
     if all((images == train[0][0]).all() for images, _ in (train, test)):
         raise DataError(str(path), "all images are the same")
+
+
+def _size(image: NDArray[np.uint8]) -> str:
+    return "×".join(map(str, image.shape))
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
@@ -180,10 +184,7 @@ def _pictures(folder: Path, names: Sequence[str]) -> Part:
     for label, file in files:
         image = np.rint(read_grey(file) * 255).astype(np.uint8)
         if images and image.shape != images[0].shape:
-            sizes = ["×".join(map(str, shape)) for shape in (image.shape, images[0].shape)]
-            raise DataError(
-                str(file), f"{sizes[0]} pixels high and wide, the first picture has {sizes[1]}", "resize them"
-            )
+            raise DataError(str(file), f"{_size(image)} pixels high and wide, the first picture has {_size(images[0])}")
         if image.size * len(files) > MAX_BYTES:
             raise DataError(str(folder), f"more than {MAX_BYTES:,} pixels", "shrink the pictures")
         images.append(image)
@@ -206,14 +207,13 @@ def _read_npz(path: Path) -> tuple[list[Part], tuple[str, ...]]:
     except _DAMAGE as fault:
         why = " ".join(str(fault).split())[:200] or type(fault).__name__
         raise DataError(str(path), f"no intact .npz file: {why}") from fault
-    names = arrays.pop("class_names", None)
-    keys = list(zip(list(arrays)[::2], list(arrays)[1::2], strict=True))
-    for x, y in keys:
-        if arrays[x].ndim > 0 < arrays[y].ndim and len(arrays[x]) != len(arrays[y]):
-            raise DataError(str(path), f"{y} has {len(arrays[y]):,} labels for the {len(arrays[x]):,} images of {x}")
-    images = _pixels(path, {x: arrays[x] for x, _ in keys})
-    labels, known = _labels(path, {y: arrays[y] for _, y in keys}, names)
-    return list(zip(images, labels, strict=True)), known
+    class_names = arrays.pop("class_names", None)
+    X, y = (dict(list(arrays.items())[start::2]) for start in (0, 1))
+    images, (labels, names) = _pixels(path, X), _labels(path, y, class_names)
+    for one, other, key in zip(images, labels, y, strict=True):
+        if len(one) != len(other):
+            raise DataError(f"{path}, {key}", f"{len(other):,} labels for {len(one):,} images")
+    return list(zip(images, labels, strict=True)), names
 
 
 def _arrays(path: Path) -> dict[str, Array]:
@@ -238,10 +238,8 @@ def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Arr
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(key, "packed in an unusual way", "save it with numpy.savez_compressed")
     with archive.open(member) as stream:
-        version = npy.read_magic(stream)
-        if version not in _HEADERS:
-            raise DataError(key, f"npy format {version[0]}.{version[1]}", "save plain arrays")
-        shape, by_column, dtype = _HEADERS[version](stream)
+        read_header = _HEADERS[npy.read_magic(stream)]  # of later formats, which only records need, there is none
+        shape, by_column, dtype = read_header(stream)
         if dtype.hasobject:
             raise DataError(key, "holds pickled objects, which are never loaded", "save an array of numbers")
         n_bytes = member.file_size - stream.tell()
@@ -252,19 +250,15 @@ def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Arr
             content += block
     if len(content) != n_bytes:
         raise DataError(key, f"{len(content):,} bytes, expected {n_bytes:,}")
-    if (
-        dtype.kind == "U"
-        and np.frombuffer(content, np.dtype("u4").newbyteorder(dtype.byteorder)).max() > sys.maxunicode
-    ):
+    if dtype.kind == "U" and np.frombuffer(content, f"{dtype.str[0]}u4").max() > sys.maxunicode:
         raise DataError(key, "holds texts that are none")  # making them would be an error inside Python itself
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if by_column else "C")
     return np.char.decode(array, "utf-8") if dtype.kind == "S" else array
 
 
 def _pixels(path: Path, arrays: Mapping[str, Array]) -> list[NDArray[np.uint8]]:
-    floats = [array for array in arrays.values() if array.dtype.kind == "f"]
-    factor = 255.0 if all(array.max() <= 1 for array in floats) else 1.0
-    return [_bytes(f"{path}, {key}", array, factor) for key, array in arrays.items()]
+    unit = all(array.max() <= 1 for array in arrays.values() if array.dtype.kind == "f")
+    return [_bytes(f"{path}, {key}", array, 255.0 if unit else 1.0) for key, array in arrays.items()]
 
 
 def _bytes(key: str, array: Array, factor: float) -> NDArray[np.uint8]:

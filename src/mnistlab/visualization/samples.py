@@ -1,7 +1,6 @@
 """Samples of a data set, a row per class: arrays in, a figure or lines of text out."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,57 +23,47 @@ _TEXT_PIXELS = 16  # an image is pooled until it is no higher and no wider
 DrawText = Callable[[NDArray[np.float64]], list[str]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassSamples:
-    """A class: its name, how many images it has, and the first of them, uint8 `(k, height, width)`, k up to ten."""
-
-    name: str
-    count: int
-    images: NDArray[np.uint8]
-
-
-def class_samples(dataset: Dataset) -> list[ClassSamples]:
-    """The first images of every class, training examples first."""
-    members = [np.flatnonzero(dataset.labels == label) for label in range(dataset.info.n_classes)]
-    return [
-        ClassSamples(printable(name), len(places), dataset.images[places[:PER_CLASS]])
-        for name, places in zip(dataset.info.class_names, members, strict=True)
-    ]
-
-
-def plot_samples(samples: list[ClassSamples]) -> "Figure":
-    """The samples of every class in a row of their own, its name and count beside it."""
-    high, wide = samples[0].images.shape[1:]
+def plot_samples(dataset: Dataset) -> "Figure":
+    """The first ten images of every class, training examples first, each class in a row with its name and count."""
+    high, wide = dataset.info.image_shape
     row = 0.57 * min(max(high / wide, 0.5), 4)  # inches, that ten images fill the width
-    return draw_figure(draw_samples, samples, (7.2, min(row * len(samples) + 0.1, 200)))
+    return draw_figure(draw_samples, dataset, (7.2, min(row * dataset.info.n_classes + 0.1, 200)))
 
 
-def draw_samples(samples: list[ClassSamples], ax: "Axes") -> "Axes":
+def draw_samples(dataset: Dataset, ax: "Axes") -> "Axes":
     """The same on axes."""
-    height, width = (side + gap for side, gap in zip(samples[0].images.shape[1:], (1, 1), strict=True))
-    sheet = np.full((height * len(samples), width * PER_CLASS), np.nan)
-    for row, one in enumerate(samples):
-        for column, image in enumerate(one.images):
+    height, width = (side + 1 for side in dataset.info.image_shape)
+    sheet = np.full((height * dataset.info.n_classes, width * PER_CLASS), np.nan)
+    titles = []
+    for row, (title, images) in enumerate(_classes(dataset)):
+        titles.append(title)
+        for column, image in enumerate(images):
             sheet[row * height : (row + 1) * height - 1, column * width : (column + 1) * width - 1] = image
     ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    ax.set_xticks([])
-    ax.set_yticks([(row + 0.5) * height - 1 for row in range(len(samples))],
-                  [f"{_short(one.name)} ({one.count:,})" for one in samples], parse_math=False)  # fmt: skip
-    ax.set_anchor("W")  # the labels stay within the figure
+    ax.set_yticks((np.arange(len(titles)) + 0.5) * height - 1, titles, parse_math=False)
+    ax.set(xticks=[], anchor="W")  # at the left, that the labels stay within the figure
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return ax
 
 
-def samples_text(samples: list[ClassSamples], width: int, draw: DrawText) -> str:
+def samples_text(dataset: Dataset, width: int, draw: DrawText) -> str:
     """As many samples of every class side by side as `width` columns hold, each drawn by `draw`."""
     lines: list[str] = []
-    for one in samples:
-        drawn = [draw(_pooled(image, min(_TEXT_PIXELS, width))) for image in one.images]
+    for title, images in _classes(dataset):
+        drawn = [draw(_pooled(image, min(_TEXT_PIXELS, width))) for image in images]
         fit = max(1, (width + 1) // (len(drawn[0][0]) + 1))
-        lines += ["", text_table([f"{one.name} ({one.count:,})"], [], width)]
+        lines += ["", text_table([title], [], width)]
         lines += [" ".join(row).rstrip() for row in zip(*drawn[:fit], strict=True)]
     return "\n".join(lines)
+
+
+def _classes(dataset: Dataset) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Of every class its name with the number of its images, and the first of these."""
+    for label, name in enumerate(dataset.info.class_names):
+        places = np.flatnonzero(dataset.labels == label)
+        short = name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
+        yield f"{printable(short)} ({len(places):,})", dataset.images[places[:PER_CLASS]]
 
 
 def half_blocks(pixels: NDArray[np.float64]) -> list[str]:
@@ -87,10 +76,6 @@ def ramp(pixels: NDArray[np.float64]) -> list[str]:
     """A character for two pixels, one above the other: the darker the emptier. ASCII alone."""
     levels = np.array([pair.mean(axis=0) for pair in _pairs(pixels)]) / max(pixels.max(), 1)
     return ["".join(row) for row in _RAMP[np.rint(levels * (len(_RAMP) - 1)).astype(int)]]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
 
 
 def _pairs(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
