@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mnistlab
@@ -141,7 +143,7 @@ def test_a_store_may_be_named_by_text_or_path(tmp_path):
 
 
 def test_digits_need_no_fetching(places):
-    assert mnistlab.data_fetch("digits", places=places) == "scikit-learn"
+    assert mnistlab.data_fetch("digits", places=places).source == "scikit-learn"
     assert mnistlab.data_show("digits", places=places).images.shape == (1797, 8, 8)
 
 
@@ -193,3 +195,49 @@ if __name__ == "__main__":
 """)
     done = python("mine.py", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A user's npz of 60 images of two classes, in a folder `mine`."""
+    (tmp_path / "mine").mkdir()
+    images = np.random.default_rng(5).integers(0, 256, (60, 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "mine" / "spots.npz", images=images, labels=np.arange(60) % 2)
+    return tmp_path / "mine" / "spots.npz"
+
+
+def test_a_plan_reads_a_user_s_data_wherever_their_path_is_said_and_keeps_nothing(places, own):
+    (own.parent / "file.toml").write_text(f'''
+        dataset = ["spots.npz", "./spots.npz", "{own}", "digits"]
+        [model]
+        node_counts = [8]
+    ''')
+    before = sorted(own.parent.parent.rglob("*"))
+    planned = mnistlab.plan(own.parent / "file.toml", places=places)
+    name = planned.cells[0].cell.dataset
+    assert name.startswith("spots-")
+    assert [one.cell.dataset for one in planned.cells] == [name, "digits"]  # one content, one cell
+    assert (planned.cells[0].size.n_features, planned.cells[0].size.n_classes) == (16, 2)
+    assert (planned.cells[0].size.n_train + planned.cells[0].size.n_validation, planned.cells[0].size.n_test) == (52, 8)
+    assert mnistlab.plan({**CONFIG, "dataset": str(own)}, places=places).cells[0].cell.dataset == name
+    assert mnistlab.plan({**CONFIG, "dataset": "mine/spots.npz"}, places=places).cells[0].cell.dataset == name
+    assert sorted(own.parent.parent.rglob("*")) == before
+
+
+def test_fetching_a_path_keeps_it_under_a_name_that_then_needs_no_path(places, own):
+    fetched = mnistlab.data_fetch(own, places=places)
+    assert (fetched.source, mnistlab.data_fetch(str(own), places=places)) == (str(own), fetched)
+    shown = mnistlab.data_show(own, places=places)
+    own.unlink()
+    again = mnistlab.data_show(fetched.dataset, places=places)
+    assert (again.info, again.sha256) == (shown.info, shown.sha256)
+    assert mnistlab.data_fetch(fetched.dataset, places=places).source == "cache"
+    assert mnistlab.plan({**CONFIG, "dataset": fetched.dataset}, places=places).to_do == 1
+
+
+def test_a_sheet_of_another_kind_is_refused(places, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"--sheet sheet.gif: a file .png or .svg is needed"):
+        mnistlab.lab.data_sheet(mnistlab.data_show("digits", places=places), Path("sheet.gif"))
+    (tmp_path / "mine").write_text("in the way")
+    with pytest.raises(MachineError, match=r"mine/sheet.svg: cannot be written"):
+        mnistlab.lab.data_sheet(mnistlab.data_show("digits", places=places), tmp_path / "mine" / "sheet.svg")

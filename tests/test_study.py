@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from mnistlab.errors import ConfigurationError
 from mnistlab.spec import ACTIVATIONS, Architecture, Cell, Features, Split, Training
-from mnistlab.study import FLAGS, Study, flags_of, load_config, shipped_studies, study_from_flags, with_seeds
+from mnistlab.study import (
+    FLAGS,
+    Study,
+    flags_of,
+    load_config,
+    shipped_studies,
+    study_from_flags,
+    with_cells,
+    with_seeds,
+)
 
 ROOT = Path(__file__).parents[1]
 CONFIG = runpy.run_path(str(ROOT / "config.py"))["CONFIG"]
@@ -446,3 +455,17 @@ def test_the_flags_of_a_run_ask_for_exactly_that_run(cell, seed):
         option, *words = words
         given[option[2:].replace("-", "_")], words = (True, words) if option in switches else (words[0], words[1:])
     assert study_from_flags(given) == Study(study_from_flags(given).name, (cell,), (seed,))
+
+
+def test_paths_of_data_start_at_the_folder_of_the_study_s_file(tmp_path):
+    (tmp_path / "mine.toml").write_text('dataset = "mine.npz"\n[model]\nnode_counts = [4]', encoding="utf-8")
+    study = load_config(tmp_path / "mine.toml")
+    assert (study.folder, study.cells[0].dataset) == (tmp_path, "mine.npz")
+    assert load_config("smoke").folder == load_config({"model": {"node_counts": [4]}}).folder == Path()
+
+
+def test_an_ad_hoc_study_with_other_cells_is_named_after_them_a_named_one_keeps_its_name():
+    by_path, by_name = (study_from_flags({"dataset": name}) for name in ("mine.npz", "fashion-mnist"))
+    assert by_path.name != by_name.name
+    assert with_cells(by_path, by_name.cells) == by_name
+    assert with_cells(load_config("smoke"), by_name.cells * 2) == Study("smoke", by_name.cells, (0,))

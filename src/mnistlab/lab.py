@@ -8,18 +8,19 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnistlab import study as studies
 from mnistlab.conduct import Progress, RunSummary, conduct
-from mnistlab.datasets import catalog, sources
-from mnistlab.datasets.catalog import Dataset
+from mnistlab.datasets import catalog, sources, user_files
+from mnistlab.datasets.catalog import Dataset, DatasetInfo
 from mnistlab.errors import ConfigurationError, MachineError
-from mnistlab.places import Places
+from mnistlab.places import Places, write_file
 from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
 from mnistlab.preprocessing import check_installed
 from mnistlab.price import Prices
@@ -52,27 +53,69 @@ def as_study(source: StudySource, *, seeds: int | None = None) -> Study:
     return study if seeds is None else studies.with_seeds(study, seeds)
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What `data_fetch` brought: the data set's name, as `--dataset` takes it, and where it came from."""
+
+    dataset: str
+    source: str
+
+
 def data_fetch(
-    name: str, *, from_dir: Path | None = None, places: Places | None = None, notify: Notify = _silent
-) -> str:
-    """Bring a data set into the cache; returns where it came from.
+    name: str | Path, *, from_dir: Path | None = None, places: Places | None = None, notify: Notify = _silent
+) -> Fetched:
+    """Bring a data set into the cache: one that is known by name, or a user's own from its path.
 
     Raises
     ------
     ConfigurationError
         `from_dir` is no folder, or the data set is unknown.
     DataError
-        No source had it.
+        No source had it, or the file or folder makes no data set.
     """
     places = places or Places.find()
     if from_dir is not None and not from_dir.is_dir():
         raise ConfigurationError(f"--from {from_dir}", "there is no such folder")
-    return sources.fetch(name, places.data_dir, from_dir=from_dir, offline=places.offline, notify=notify)
+    if path := user_files.as_path(str(name), Path(), places.data_dir):
+        if from_dir is not None:
+            raise ConfigurationError(f"--from {from_dir}", f"{name} is a path itself", "give one of them")
+        dataset = user_files.read(path)
+        user_files.keep(dataset, places.data_dir)
+        return Fetched(dataset.info.name, dataset.source)
+    source = sources.fetch(str(name), places.data_dir, from_dir=from_dir, offline=places.offline, notify=notify)
+    return Fetched(str(name), source)
 
 
-def data_show(name: str, *, places: Places | None = None) -> Dataset:
-    """A data set of the cache, verified."""
-    return catalog.load(name, (places or Places.find()).data_dir)
+def data_show(name: str | Path, *, places: Places | None = None) -> Dataset:
+    """A data set of the cache, verified, or what a path holds."""
+    data_dir = (places or Places.find()).data_dir
+    path = user_files.as_path(str(name), Path(), data_dir)
+    return user_files.read(path) if path else catalog.load(str(name), data_dir)
+
+
+def data_sheet(dataset: Dataset, path: Path) -> None:
+    """Write a picture with ten samples of every class of a data set, as PNG or SVG by the ending of `path`.
+
+    Raises
+    ------
+    ConfigurationError
+        Another ending.
+    MachineError
+        The file cannot be written.
+    """
+    from mnistlab.visualization.samples import plot_samples
+    from mnistlab.visualization.style import figure_png, figure_svg
+
+    if path.suffix not in (".png", ".svg"):
+        raise ConfigurationError(f"--sheet {path}", "a file .png or .svg is needed")
+    figure = plot_samples(dataset)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a name in letters this machine's font lacks
+            content = figure_png(figure) if path.suffix == ".png" else figure_svg(figure).encode()
+        write_file(path, content)
+    except OSError as fault:
+        raise MachineError(str(path), f"cannot be written: {fault.strerror}", "name another file") from fault
 
 
 def plan(
@@ -86,9 +129,10 @@ def plan(
     ConfigurationError
         A cell that cannot be trained as asked, more runs than `max_runs`, or a network this machine has no memory for.
     """
-    places, study = places or Places.find(), as_study(source, seeds=seeds)
+    places = places or Places.find()
+    study, own = _with_own_data(as_study(source, seeds=seeds), places.data_dir)
     store = open_store(places.store)
-    return _plan(study, store, _prices(store, "cpu"), engine, workers, max_runs)
+    return _plan(study, _infos(study, own, places.data_dir), store, _prices(store, "cpu"), engine, workers, max_runs)
 
 
 def run(
@@ -134,11 +178,16 @@ def run(
     study, places = as_study(source, seeds=seeds), places or Places.find()
     places = replace(places, store=Path(store)) if store is not None else places
     _check_device(device)
+    study, own = _with_own_data(study, places.data_dir)
+    infos, known = _infos(study, own, places.data_dir), open_store(places.store)
     # Faults show before a download.
-    for cell in _to_do(plan(study, engine=engine, workers=workers, max_runs=max_runs, places=places)):
+    for cell in _to_do(_plan(study, infos, known, _prices(known, device), engine, workers, max_runs)):
         check_installed(cell.features)
-    for name in dict.fromkeys(cell.dataset for cell in study.cells):
-        sources.fetch(name, places.data_dir, offline=places.offline, notify=notify)
+    for name in infos:
+        if name in own:
+            user_files.keep(own.pop(name), places.data_dir)
+        else:
+            sources.fetch(name, places.data_dir, offline=places.offline, notify=notify)
 
     from mnistlab.execution.stop import Budget, stop_on_signals
     from mnistlab.execution.worker import WorkerSettings
@@ -154,7 +203,7 @@ def run(
             writer.forget([run.id for run in wanted])
         known = open_store(places.store)
         prices = _prices(known, device)
-        planned = _plan(study, known, prices, engine, workers, max_runs)
+        planned = _plan(study, infos, known, prices, engine, workers, max_runs)
         writer.register_study(study, planned.sizes, wanted)
         _keep_features(_to_do(planned), places, stop=stop, budget=allowance, notify=notify)
         stored = known.statuses(study.name)
@@ -222,8 +271,28 @@ def show(run: str, *, places: Places | None = None) -> RunDetail:
     return store.run_detail(store.find_run(run))
 
 
+def _with_own_data(study: Study, data_dir: Path) -> tuple[Study, dict[str, Dataset]]:
+    """The study with names for the paths of a user's data, and what was read from these, by name."""
+    own: dict[str, Dataset] = {}
+    names: dict[str, str] = {}
+    for text in dict.fromkeys(cell.dataset for cell in study.cells):
+        if path := user_files.as_path(text, study.folder, data_dir):
+            dataset = user_files.read(path)
+            names[text] = dataset.info.name
+            own[dataset.info.name] = dataset
+    if not own:
+        return study, own
+    return studies.with_cells(study, [replace(c, dataset=names.get(c.dataset, c.dataset)) for c in study.cells]), own
+
+
+def _infos(study: Study, own: Mapping[str, Dataset], data_dir: Path) -> dict[str, DatasetInfo]:
+    names = dict.fromkeys(cell.dataset for cell in study.cells)
+    return {name: own[name].info if name in own else catalog.info(name, data_dir) for name in names}
+
+
 def _plan(
-    study: Study, store: Store, prices: Prices, engine: str, workers: int | None, max_runs: int
+    study: Study, infos: Mapping[str, DatasetInfo], store: Store, prices: Prices, engine: str, workers: int | None,
+    max_runs: int,
 ) -> Plan:  # fmt: skip
     from mnistlab.engines.base import engine_name
     from mnistlab.instruments.resources import available_bytes, usable_cores
@@ -234,7 +303,7 @@ def _plan(
     if runs > max_runs:
         raise ConfigurationError(f"study {study.name}", f"{runs:,} runs are more than {max_runs:,}",
                                  f"--max-runs {runs} allows them")  # fmt: skip
-    sizes = {cell.id: cell_size(cell, catalog.info(cell.dataset)) for cell in study.cells}
+    sizes = {cell.id: cell_size(cell, infos[cell.dataset]) for cell in study.cells}
     available, needed, largest = available_bytes(), 0, None
     for cell in study.cells:
         if (size := run_bytes(cell, sizes[cell.id])) > needed:
@@ -267,7 +336,7 @@ def _prices(store: Store, device: str) -> Prices:
     from mnistlab.instruments.environment import describe
 
     prices = Prices()
-    works = {cell.id: work_of(cell, cell_size(cell, catalog.info(cell.dataset))) for cell in store.cells()}
+    works = {cell.id: work_of(cell, size) for cell, size in store.sizes()}
     here = describe(device=device, threads=_threads(), data_sha256="")
     for cell_id, epochs_done, seconds in store.timings(here.processor, here.threads, here.device):
         prices.observe(replace(works[cell_id], epochs=epochs_done), seconds)

@@ -1,6 +1,9 @@
-"""Where things lie: home, store, data cache, reports; from arguments, then the environment, then the defaults."""
+"""Where things lie: home, store, data cache, reports; from arguments, then the environment, then the defaults.
+
+And how a file comes to lie there whole."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -58,3 +61,24 @@ class Places:
     def reports(self) -> Path:
         """Folder of the reports."""
         return self.home / "reports"
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write beside, to the disk, then under the name: nobody ever sees half a file. Its folder is made if need be.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; what stood there stays.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")  # two processes may write at once
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -327,7 +327,9 @@ class Cell:
     split: Split = Split()
     features: Features = Features()
     training: Training = Training()
-    dataset: str = _knob("mnist", _name, words="{}", about="mnist or digits")
+    dataset: str = _knob(
+        "mnist", _name, words="{}", about="mnist, fashion-mnist, digits, or the path of your own .npz file or folder"
+    )
     framework: str = _knob("keras", _one_of(FRAMEWORKS), words="{}", about="keras or sklearn")
 
     # Field of a cell that MLPClassifier has no word for → the values it can express.

@@ -17,7 +17,7 @@ import tomllib
 import traceback
 import typing
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -45,12 +45,15 @@ class Study:
     seeds : tuple of int
     words : str
         What stands behind `mnistlab run` to ask for it again, quoted for a shell; empty when only Python can.
+    folder : Path
+        Where the relative paths of data sets in it start: the folder of its file.
     """
 
     name: str
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
     words: str = field(default="", compare=False)
+    folder: Path = field(default=Path(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def load_config(source: Mapping[str, Any] | str | Path) -> Study:
     if path.suffix not in (".toml", ".py"):
         raise ConfigurationError(_shown(str(source)), "a .toml file, or a .py file that defines CONFIG, is needed")
     config = _run_python(path) if path.suffix == ".py" else _toml(_read(path), str(path))
-    return replace(_study(config, str(path), path.stem), words=shlex.quote(str(source)))
+    return replace(_study(config, str(path), path.stem), words=shlex.quote(str(source)), folder=path.parent)
 
 
 def shipped_studies() -> tuple[str, ...]:
@@ -113,6 +116,17 @@ def with_seeds(study: Study, n: int) -> Study:
         return replace(study, seeds=seeds, words=study.words and f"{study.words} --seeds {n}")
     except InvalidFieldError as error:
         raise error.named("--seeds") from None
+
+
+def with_cells(study: Study, cells: Iterable[Cell]) -> Study:
+    """The study with other cells, kept once each; an ad-hoc one is named after them."""
+    cells = tuple(dict.fromkeys(cells))
+    name = _adhoc_name(cells) if study.name == _adhoc_name(study.cells) else study.name
+    return replace(study, name=name, cells=cells)
+
+
+def _adhoc_name(cells: Iterable[Cell]) -> str:
+    return f"adhoc-{hashlib.sha256(''.join(sorted(cell.id for cell in cells)).encode()).hexdigest()[:6]}"
 
 
 def study_from_flags(flags: Mapping[str, str | Sequence[str] | bool | None]) -> Study:
@@ -151,8 +165,7 @@ def study_from_flags(flags: Mapping[str, str | Sequence[str] | bool | None]) -> 
     if faults:
         raise _refusal(faults)
     cells = _expand(factors, _FIELD_OPTIONS, "")
-    digest = hashlib.sha256("".join(sorted(cell.id for cell in cells)).encode()).hexdigest()
-    return Study(f"adhoc-{digest[:6]}", cells, tuple(seeds), _typed(given))
+    return Study(_adhoc_name(cells), cells, tuple(seeds), _typed(given))
 
 
 def _typed(given: Mapping[str, str | Sequence[str] | bool]) -> str:

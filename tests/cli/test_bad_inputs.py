@@ -5,9 +5,12 @@ import os
 import shlex
 import sqlite3
 import struct
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.cells import cell_len
 
 from mnistlab.store.schema import APPLICATION_ID, SCHEMA_VERSION
@@ -156,7 +159,7 @@ COMMANDS = [
     ("report", "results/mnistlab.sqlite: nothing has been run yet (mnistlab run smoke)"),
     ("report lab", "study lab: nothing has been run yet (mnistlab run lab)"),
     ("data fetch mnsit", "dataset mnsit: unknown data set (did you mean mnist?)"),
-    ("data show cifar", "dataset cifar: unknown data set (known: mnist, digits)"),
+    ("data show cifar", "dataset cifar: unknown data set (known: mnist, fashion-mnist, digits)"),
     ("status --json=maybe", "--json maybe: true or false is needed"),
     ("status --csv", "--csv: `mnistlab status` has no such flag"),
     ("status --home", "--home: a value is needed"),
@@ -320,6 +323,96 @@ def test_a_folder_without_the_files_is_told_with_everything_that_was_tried(refus
     said = refused("data fetch --from mine", 3, "mine: train-images-idx3-ubyte: no such file there, nor with .gz",
                    "network: not tried, offline", "data/raw/mnist by hand", "--dataset digits")  # fmt: skip
     assert said.startswith("mnist: no source has it: cache: ")
+
+
+# A user's own data.
+
+
+def npz(path, **changed):
+    """Sixty images of two classes in an .npz file, some arrays changed; what is None is left out."""
+    arrays = {"images": np.random.default_rng(0).integers(0, 256, (60, 4, 4), dtype=np.uint8),
+              "labels": np.arange(60) % 2, **changed}  # fmt: skip
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+
+def nan(path):
+    images = np.random.default_rng(0).random((60, 4, 4))
+    images[41, 0, 0] = np.nan
+    npz(path, images=images)
+
+
+def lying(path):
+    npz(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["images.npy"] = members["images.npy"].replace(b"(60, 4, 4)", b"(60000, 9)")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def bomb(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", bytes(30_000_000))
+        archive.writestr("labels.npy", b"")
+
+
+def cut(path):
+    npz(path)
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+OWN = {
+    "nothing": (lambda path: None, "no such file or folder"),
+    "empty": (Path.touch, "no intact .npz file"),
+    "truncated": (cut, "no intact .npz file"),
+    "another kind": (lambda path: path.write_bytes(gzip.compress(b"x")), "no intact .npz file"),
+    "FIFO": (os.mkfifo, "not a regular file"),
+    "a header that lies": (lying, "images: its header says uint8 (60000, 9), it has 960 bytes"),
+    "zip bomb": (bomb, "images: says it unpacks", "bytes to 30,000,000"),
+    "pickled": (lambda path: npz(path, labels=np.array([None] * 60)), "labels: holds pickled objects"),
+    "labels as images": (lambda path: npz(path, images=np.arange(60)), "images: int64 of shape (60,)"),
+    "59 labels for 60 images": (lambda path: npz(path, labels=np.arange(59) % 2), "labels: 59 labels for 60 images"),
+    "a label too many": (lambda path: npz(path, labels=np.arange(60) * 9), "label 261, expected 0 to 255"),
+    "a class absent": (lambda path: npz(path, labels=np.arange(60) % 2 * 2), "class 1 has no training image"),
+    "one class": (lambda path: npz(path, labels=np.zeros(60, int)), "one class only, 0"),
+    "NaN pixels": (nan, "images: NaN among the pixels of image 41"),
+    "values out of range": (lambda path: npz(path, images=np.full((60, 4, 4), 256)), "images: pixels from 256 to 256"),
+    "all images the same": (lambda path: npz(path, images=np.ones((60, 4, 4))), "all images are the same"),
+    "no labels": (lambda path: npz(path, labels=None), "holds images", "images and labels"),
+    "empty folder": (Path.mkdir, "holds no folder of pictures"),
+    "folder of an empty class": (lambda path: (path / "cat").mkdir(parents=True), "holds no picture"),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_data_of_one_s_own_that_are_no_data_set_are_refused_and_nothing_is_written(refused, home, kind):
+    make, *words = OWN[kind]
+    make(home / "mine.npz")
+    for line in ("data fetch mine.npz", "data show mine.npz", "plan --dataset mine.npz", "run --dataset mine.npz"):
+        refused(line, 3, "mine.npz", *words)
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda path: path.write_text("text"), "1.png: no PNG or JPEG picture"),
+    (lambda path: path.write_bytes(b""), "1.png: 0 bytes"),
+    (os.mkfifo, "1.png: not a regular file"),
+    (lambda path: Image.new("L", (5, 4)).save(path), "1.png: 4×5 pixels high and wide, the first picture has 4×4"),
+], ids=["text", "empty", "FIFO", "another size"])  # fmt: skip
+def test_a_picture_of_a_folder_that_does_not_fit_is_named(refused, home, make, words):
+    for name in ("cat/0", "dog/0", "dog/2"):
+        (home / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(home / "pets" / f"{name}.png")
+    make(home / "pets" / "dog" / "1.png")
+    refused("run --dataset pets", 3, f"pets/dog/{words}")
+
+
+def test_what_makes_no_sense_beside_data_of_one_s_own_is_refused(refused, home):
+    npz(home / "mine.npz")
+    refused("run --dataset mine.npz --batch-size 1000", 2, "--batch-size 1000", "has only 47 examples")
+    refused("data fetch mine.npz --from .", 2, "--from .: mine.npz is a path itself (give one of them)")
+    refused("data show mine.npz --sheet mine.gif", 2, "--sheet mine.gif: a file .png or .svg is needed")
+    refused("data show nothing-000000000000", 2, "dataset nothing-000000000000: unknown data set")
 
 
 # In a process of its own.

@@ -33,6 +33,14 @@ def test_describing_a_data_set_loads_no_library_but_numpy():
     assert done.stdout == "set()\n"
 
 
+def test_fashion_mnist_has_the_digests_of_what_its_makers_published():
+    files = catalog.IDX_FILES["fashion-mnist"]
+    assert files.sha256 == "d1fd84a877f3b78fa9a171b3de73f93e7b6f69ed94bada3feae9d96821401f5c"
+    assert [file.n_bytes for file in files.all] == [file.n_bytes for file in catalog.IDX_FILES["mnist"].all]
+    info = catalog.info("fashion-mnist")
+    assert (info.n_classes, info.class_names[0], info.class_names[9]) == (10, "T-shirt/top", "Ankle boot")
+
+
 def test_training_examples_come_first(cached, tiny):
     dataset = catalog.load("tiny", cached.parent)
     assert dataset.images.tobytes() == tiny["train-images"][16:] + tiny["test-images"][16:]
@@ -71,5 +79,5 @@ def test_the_test_part_of_digits_is_a_stratified_seventh_that_follows_the_images
     tested, total = np.bincount(dataset.labels[n_train:]), np.bincount(dataset.labels)
     assert (tested == np.round(total / 7)).all()
     shuffled = np.random.default_rng(0).permutation(len(dataset.labels))
-    again = catalog._seventh_by_hash(dataset.images[shuffled], dataset.labels[shuffled])
+    again = catalog.seventh_by_hash(dataset.images[shuffled], dataset.labels[shuffled])
     np.testing.assert_array_equal(again, shuffled >= n_train)

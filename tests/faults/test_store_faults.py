@@ -23,6 +23,7 @@ from mnistlab.plan import CellSize
 from mnistlab.records import Environment, EpochRecord, Evaluation, Measurement, PartLabels, RunResult
 from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.store.connection import writer_lives
+from mnistlab.store.schema import SCHEMA_VERSION
 from mnistlab.store.tables import open_store
 from mnistlab.store.writer import open_writer
 from mnistlab.study import Study
@@ -365,7 +366,7 @@ UNUSABLE = {
     "text": (lambda path: path.write_text("epoch,loss\n" * 1000), "not an SQLite file"),
     "a few bytes": (lambda path: path.write_bytes(b"\x00\x01"), "not an SQLite file"),
     "another program's": (as_another_program, "another program"),
-    "newer": (of_version(2), "written by a newer mnistlab, in format 2; this one knows 1"),
+    "newer": (of_version(SCHEMA_VERSION + 1), f"in format {SCHEMA_VERSION + 1}; this one knows {SCHEMA_VERSION}"),
     "older": (of_version(0), "its format 0 is older than any known"),
     "truncated": (truncated, "damaged"),
     "overwritten": (overwritten, "damaged"),

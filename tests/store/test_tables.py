@@ -131,6 +131,7 @@ def test_how_long_runs_took_on_other_machines_is_left_out(example, store, path, 
 
 def test_cells_come_back_in_the_study_s_order(example, store):
     assert store.cells("small") == store.cells() == list(example.cells)
+    assert store.sizes() == [(cell, example.sizes()[cell.id]) for cell in example.cells]
     assert store.cells("unknown") == []
 
 

@@ -48,6 +48,7 @@ def test_what_a_run_left_behind_comes_back_as_it_was(example, path):
     detail = open_store(path).run_detail(result.run.id)
     assert same_result(detail.result, result)
     assert (detail.run, detail.status, detail.attempt, detail.studies) == (result.run, "done", 1, ("small",))
+    assert detail.size == example.sizes()[result.run.cell.id]
     assert detail.started_at <= detail.finished_at
 
 

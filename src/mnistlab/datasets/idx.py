@@ -72,6 +72,11 @@ def file_sha256(array: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
+def file_bytes(array: NDArray[np.uint8]) -> bytes:
+    """The IDX file that holds `array`."""
+    return _header(array.shape) + array.tobytes()
+
+
 def _header(shape: tuple[int, ...]) -> bytes:
     return struct.pack(f">{1 + len(shape)}I", _MAGIC + len(shape), *shape)
 

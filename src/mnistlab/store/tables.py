@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.plan import CellSize
 from mnistlab.records import Environment, EpochRecord, Evaluation, Ledger, PartLabels, RunResult
 from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.store import schema
@@ -63,6 +64,7 @@ class RunDetail:
     """Everything about one run; `result` is None until an attempt has ended. Times in seconds since 1970 UTC."""
 
     run: Run
+    size: CellSize
     status: str
     attempt: int
     started_at: float | None
@@ -162,6 +164,12 @@ class Store:
         rows = self._cell_rows(study)
         with self._sense():
             return [_cell(row) for row in rows]
+
+    def sizes(self) -> list[tuple[Cell, CellSize]]:
+        """All cells, each with its size as it was when it was entered: what needs no data set to be there."""
+        rows = self._cell_rows(None)
+        with self._sense():
+            return [(_cell(row), _size(row)) for row in rows]
 
     def _cell_rows(self, study: str | None) -> list[dict[str, Any]]:
         query = f"""SELECT cell.* FROM cell {_IN_ORDER} WHERE :study IS NULL OR study_cell.cell IS NOT NULL
@@ -283,8 +291,9 @@ class Store:
     def run_detail(self, run: str) -> RunDetail:
         """Everything about a run, named as in `find_run`."""
         id_ = self.find_run(run)
+        of_cell = ", ".join(["content", *(field.name for field in fields(CellSize))])
         names, rows = self._rows(
-            f"SELECT run.*, {_STATUS} AS shown, content FROM run JOIN cell ON cell.id = cell WHERE run.id = :run",
+            f"SELECT run.*, {_STATUS} AS shown, {of_cell} FROM run JOIN cell ON cell.id = cell WHERE run.id = :run",
             {"run": id_},
         )
         _, studies = self._rows("SELECT study FROM study_run WHERE run = :run ORDER BY study", {"run": id_})
@@ -293,7 +302,7 @@ class Store:
             times = (row["attempt"], row["started_at"], row["finished_at"])
             asked = Run(_cell(row), row["seed"])
             result = self._result(asked, row) if row["engine"] is not None else None
-            return RunDetail(asked, row["shown"], *times, tuple(name for (name,) in studies), result)
+            return RunDetail(asked, _size(row), row["shown"], *times, tuple(name for (name,) in studies), result)
 
     def _result(self, run: Run, row: Mapping[str, Any]) -> RunResult:
         _, epochs = self._rows(f"SELECT {_EPOCH} FROM epoch WHERE run = :run ORDER BY epoch", {"run": run.id})
@@ -362,6 +371,10 @@ def _only(kind: str, text: str, found: list[str], near: str) -> str:
 
 def _cell(row: Mapping[str, Any]) -> Cell:
     return Cell.from_content(json.loads(row["content"]))
+
+
+def _size(row: Mapping[str, Any]) -> CellSize:
+    return CellSize(**{field.name: row[field.name] for field in fields(CellSize)})
 
 
 def _environment(row: dict[str, Any]) -> Environment:

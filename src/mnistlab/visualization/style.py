@@ -8,7 +8,7 @@ import io
 import logging
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,17 +40,18 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 Draw = Callable[["pd.DataFrame", "Axes"], "Axes"]
+T = TypeVar("T")
 
 
-def draw_figure(draw: Draw, table: "pd.DataFrame") -> "Figure":
-    """The drawing on a new figure of the house's style."""
+def draw_figure(draw: Callable[[T, "Axes"], "Axes"], table: T, size: tuple[float, float] = SIZE) -> "Figure":
+    """The drawing on a new figure of the house's style, `size` in inches."""
     # A first font cache, or a home that cannot be written, is nothing a user must hear of.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(_SETTINGS):
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         draw(table, figure.add_subplot())
     return figure
 
@@ -63,6 +64,16 @@ def figure_svg(figure: "Figure") -> str:
     with rc_context(_SETTINGS):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return text.getvalue()
+
+
+def figure_png(figure: "Figure") -> bytes:
+    """The figure as a PNG picture of 150 pixels an inch on white: the same bytes every time."""
+    from matplotlib import rc_context
+
+    content = io.BytesIO()
+    with rc_context(_SETTINGS):
+        figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
+    return content.getvalue()
 
 
 def inline_svg(figure: "Figure", name: str) -> str:
