@@ -130,6 +130,7 @@ def run_document(detail: RunDetail) -> dict[str, Any]:
         "run": detail.run.id, "seed": detail.run.seed, "status": detail.status, "attempt": detail.attempt,
         "started_at": detail.started_at, "finished_at": detail.finished_at, "studies": detail.studies,
         **cell_document(cell, cell_size(cell, catalog.info(cell.dataset))), "command": repeat_command(detail),
+        "weights": None if detail.weights is None else str(detail.weights),
     }  # fmt: skip
     if (result := detail.result) is not None:
         plain = ("engine", "program", "members", "reason", "epochs_done", "best_epoch", "stopped_by", "weights_sha256",
@@ -154,6 +155,9 @@ def run_text(detail: RunDetail, width: int) -> str:
     lines = [f"run {detail.run.id}: {detail.run.cell.label}, seed {detail.run.seed}", f"status: {detail.status}"]
     if detail.result is not None:
         lines += _result_lines(detail.result, width)
+    if detail.status == "done":
+        export = f"not kept; `mnistlab export {detail.run.id} --format keras` trains it again and keeps them"
+        lines.append(f"weights: {detail.weights or export}")
     return "\n".join([*lines, "", "Repeat it:", f"  {repeat_command(detail)}"])
 
 

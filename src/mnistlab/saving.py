@@ -1,0 +1,349 @@
+"""Trained networks in a file of our own: `safetensors` arrays and a JSON description, told apart by a checksum.
+
+A file is believed in nothing: its kinds of layers are those of the specification, its shapes are compared with each
+other and with its bytes before an array is made, and no code comes out of it. No other format is ever loaded.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlab.errors import DataError, MachineError
+from mnistlab.records import Stage
+from mnistlab.spec import Architecture, Cell, Run
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+FORMAT = 1
+MAX_BYTES = 4 << 30
+# 512 layers with batch normalisation and their names take about a tenth of it.
+_MAX_HEADER = 4 << 20
+_MAX_SIDE, _MAX_CLASSES = 4096, 256
+_BATCH_NORM_EPSILON = np.float32(1e-3)  # Keras' default
+IMAGE_STEPS = ("deskew", "hog")
+
+# Kind → its arrays, in the order of a `Stage`; what is not here has none.
+ARRAYS = {
+    "standardize": ("mean", "scale"),
+    "pca": ("mean", "components"),
+    "dense": ("kernel", "bias"),
+    "batch_norm": ("gamma", "beta", "moving_mean", "moving_variance"),
+}
+_TRAIN_AGAIN = "remove it; `mnistlab export RUN --format keras` trains the network again and keeps it"
+_FOREIGN = {b"\x80": "a pickle", b"PK": "a zip archive, as `.keras` files are", b"\x89HDF": "HDF5", b"\x08": "ONNX"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedNetwork:
+    """A network that can be asked, without the framework that trained it.
+
+    Attributes
+    ----------
+    run : Run
+    image_shape : tuple of int
+        Height and width of the images it takes.
+    class_names : tuple of str
+    stages : tuple of Stage
+        Feature steps as they were fitted, then layers as they were trained.
+    weights_sha256 : str
+        What its run recorded of the trained arrays.
+    """
+
+    run: Run
+    image_shape: tuple[int, int]
+    class_names: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    weights_sha256: str
+
+    def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities of images.
+
+        Parameters
+        ----------
+        images : uint8 array (n, height, width)
+
+        Returns
+        -------
+        float32 array (n, n_classes)
+            Rows sum to 1.
+
+        Raises
+        ------
+        ValueError
+            Images of another shape or type.
+        """
+        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
+            raise ValueError(f"uint8 images of {self.image_shape} are needed; got {images.dtype} {images.shape}")
+        X: NDArray[Any] = images
+        with np.errstate(all="ignore"):
+            for stage in self.stages:
+                X = self._apply(stage, X)
+        return X
+
+    def _apply(self, stage: Stage, X: NDArray[Any]) -> NDArray[np.float32]:
+        if stage.kind in IMAGE_STEPS:
+            from mnistlab.preprocessing import apply_image_step
+
+            return apply_image_step(stage.kind, X.reshape(len(X), *self.image_shape))
+        return _apply(stage, X.reshape(len(X), -1).astype(np.float32, copy=False))
+
+
+def stages_of(cell: Cell, pipeline: "Pipeline", weights: Iterable[NDArray[Any]]) -> tuple[Stage, ...]:
+    """The stages of a trained network: the cell's steps as `pipeline` fitted them, then its layers.
+
+    Parameters
+    ----------
+    cell : Cell
+    pipeline : sklearn.pipeline.Pipeline
+        As `PreparedData` has it.
+    weights : iterable of float arrays
+        Those of the layers, in Keras' order: kernel and bias, then gamma, beta, moving mean and variance.
+    """
+    left = iter(weights)
+    steps = [Stage(step, _fitted(step, pipeline)) for step in cell.features.steps]
+    layers = [Stage(kind, tuple(islice(left, len(ARRAYS.get(kind, ()))))) for kind in layer_kinds(cell.architecture)]
+    return *steps, *layers
+
+
+def layer_kinds(architecture: Architecture) -> tuple[str, ...]:
+    """Kinds of the layers of an architecture; dropout, which does nothing but in training, is none."""
+    norm = ("batch_norm",) if architecture.batch_norm else ()
+    hidden = [kind for activation in architecture.activations for kind in ("dense", *norm, activation)]
+    return *hidden, "dense", "softmax"
+
+
+def slope_and_shift(stage: Stage) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What trained batch normalisation multiplies each column by, and then adds."""
+    gamma, beta, mean, variance = stage.arrays
+    slope = gamma / np.sqrt(variance + _BATCH_NORM_EPSILON)
+    return slope, beta - mean * slope
+
+
+def save(network: TrainedNetwork, path: Path) -> None:
+    """Write a network; the folder is made, and what stood at `path` is replaced at once or not at all.
+
+    Raises
+    ------
+    MachineError
+        It cannot be written, or is larger than `load` would take.
+    """
+    import safetensors.numpy
+
+    cell, n_steps = network.run.cell, len(network.run.cell.features.steps)
+    kinds = [stage.kind for stage in network.stages]
+    description = json.dumps({
+        "format": FORMAT, "run": network.run.id, "seed": network.run.seed, "cell": cell.content(),
+        "image_shape": network.image_shape, "class_names": network.class_names, "steps": kinds[:n_steps],
+        "layers": kinds[n_steps:], "weights_sha256": network.weights_sha256,
+    })  # fmt: skip
+    arrays = {
+        name: np.ascontiguousarray(array)  # of any other the library writes the bytes in another order
+        for place, stage in enumerate(network.stages)
+        for name, array in zip(_names(place, stage.kind), stage.arrays, strict=True)
+    }
+    metadata = {"mnistlab": description, "sha256": _sha256(description, arrays)}
+    if sum(array.nbytes for array in arrays.values()) > MAX_BYTES - _MAX_HEADER:
+        raise MachineError(str(path), f"a network of more than {MAX_BYTES / 1e9:.1f} GB is not kept", "--keep none")
+    write_file(path, safetensors.numpy.save(arrays, metadata))
+
+
+def load(path: Path) -> TrainedNetwork:
+    """Read a network that `save` wrote.
+
+    Raises
+    ------
+    DataError
+        Missing, not a regular file, of another format or a newer one, truncated, too large; of layers, steps or shapes
+        that are not those of its cell; with numbers that are none; or not as it was written.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        _check_beginning(path)
+        with safe_open(path, framework="numpy") as file:
+            return _checked(file)
+    except OSError as fault:
+        raise DataError(str(path), f"cannot be read: {fault.strerror or fault}") from fault
+    except SafetensorError as fault:
+        raise DataError(str(path), f"damaged: {fault}", _TRAIN_AGAIN) from fault
+    except (ValueError, RecursionError) as fault:
+        raise DataError(str(path), f"not a network to be trusted: {fault}", _TRAIN_AGAIN) from fault
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write beside `path`, then take its place; the folder is made. MachineError when the disk says no."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as fault:
+        why = f"cannot be written: {(fault.strerror or str(fault)).lower()}"
+        raise MachineError(str(path), why, "make room, or name another place") from fault
+
+
+def _fitted(step: str, pipeline: "Pipeline") -> tuple[NDArray[Any], ...]:
+    part = pipeline.named_steps.get(step)
+    match _base(step):
+        case "standardize":
+            return part.mean_, part.scale_
+        case "pca":
+            return part.mean_, part.components_
+    return ()
+
+
+def _apply(stage: Stage, X: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One stage in the order of operations of the framework it comes from; each rounds to float32."""
+    from scipy import special
+
+    match _base(stage.kind):
+        case "scale":
+            return X / np.float32(255)
+        case "standardize":
+            mean, scale = stage.arrays
+            return ((X - mean).astype(np.float32) / scale).astype(np.float32)
+        case "pca":
+            mean, components = stage.arrays
+            return X @ components.T - mean @ components.T
+        case "dense":
+            kernel, bias = stage.arrays
+            return X @ kernel + bias
+        case "batch_norm":
+            slope, shift = slope_and_shift(stage)
+            return X * slope + shift
+        case "elu":
+            return np.where(X > 0, X, np.expm1(np.minimum(X, 0)))
+        case "gelu":
+            return X * special.ndtr(X)
+        case "relu":
+            return np.maximum(X, 0)
+        case "sigmoid":
+            return special.expit(X)
+        case "softmax":
+            return special.softmax(X, axis=1)
+        case "tanh":
+            return np.tanh(X)
+    raise ValueError(f"no such stage: {stage.kind}")
+
+
+def _base(kind: str) -> str:
+    return kind.partition(":")[0]
+
+
+def _names(place: int, kind: str) -> list[str]:
+    return [f"{place:04d}.{_base(kind)}.{array}" for array in ARRAYS.get(_base(kind), ())]
+
+
+def _sha256(description: str, arrays: dict[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(description.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _check_beginning(path: Path) -> None:
+    if not path.is_file():  # before opening: a FIFO would wait for a writer
+        raise DataError(str(path), "not a regular file" if path.exists() else "no such file")
+    with path.open("rb") as file:
+        size, start = os.fstat(file.fileno()).st_size, file.read(8)
+    header = int.from_bytes(start, "little")
+    if not 2 <= header <= min(size - 8, _MAX_HEADER):
+        kind = next((name for beginning, name in _FOREIGN.items() if start.startswith(beginning)), "")
+        why = f"this is {kind}" if kind else "not a file that mnistlab wrote, or cut off"
+        raise DataError(str(path), why, "only the `.safetensors` files of `mnistlab run --keep` are read")
+    if size > MAX_BYTES:
+        raise DataError(str(path), f"{size / 1e9:.1f} GB are more than any network kept here")
+
+
+def _checked(file: Any) -> TrainedNetwork:
+    metadata = file.metadata() or {}
+    description = json.loads(metadata.get("mnistlab", "null"))
+    if not isinstance(description, dict) or not isinstance(version := description.get("format"), int):
+        raise ValueError("it has no description of ours")
+    if version != FORMAT:
+        raise ValueError(f"written in format {version} of a newer mnistlab; this one knows {FORMAT}")
+    run, image_shape, class_names = _read_description(description)
+    kinds = (*run.cell.features.steps, *layer_kinds(run.cell.architecture))
+    _compare_kinds(kinds, [*description["steps"], *description["layers"]])
+    _check_shapes(file, kinds, run.cell, image_shape, len(class_names))
+    names = [_names(place, kind) for place, kind in enumerate(kinds)]
+    arrays = {name: file.get_tensor(name) for stage in names for name in stage}
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("a weight is not a finite number")
+    if _sha256(metadata["mnistlab"], arrays) != metadata.get("sha256"):
+        raise ValueError("its checksum is wrong: it is not as it was written")
+    stages = tuple(Stage(kind, tuple(arrays[name] for name in stage)) for kind, stage in zip(kinds, names, strict=True))
+    return TrainedNetwork(run, image_shape, class_names, stages, description["weights_sha256"])
+
+
+def _read_description(description: dict[str, Any]) -> tuple[Run, tuple[int, int], tuple[str, ...]]:
+    """Run, image shape and class names; ValueError where one of them is none."""
+    wanted = {"run": str, "seed": int, "cell": dict, "image_shape": list, "class_names": list, "steps": list,
+              "layers": list, "weights_sha256": str}  # fmt: skip
+    for name, kind in wanted.items():
+        if not isinstance(description.get(name), kind):
+            raise ValueError(f"its description has no {name}")
+    run = Run(Cell.from_content(description["cell"]), description["seed"])
+    if run.id != description["run"]:
+        raise ValueError("its cell and seed are not those of its run")
+    shape, names = description["image_shape"], description["class_names"]
+    if len(shape) != 2 or not all(type(side) is int and 1 <= side <= _MAX_SIDE for side in shape):
+        raise ValueError("its image shape is none")
+    if not 1 <= len(names) <= _MAX_CLASSES or not all(isinstance(name, str) for name in names):
+        raise ValueError("its class names are none")
+    return run, (shape[0], shape[1]), tuple(names)
+
+
+def _compare_kinds(expected: Sequence[str], found: Sequence[object]) -> None:
+    for place, kind in enumerate(found):
+        if place >= len(expected) or kind != expected[place]:
+            wanted = f"{expected[place]} is expected" if place < len(expected) else "none is expected"
+            raise ValueError(f"layer {place + 1} is {str(kind)[:40]!r}, where {wanted}")
+    if len(found) < len(expected):
+        raise ValueError(f"{len(found)} layers, where {len(expected)} are expected")
+
+
+def _check_shapes(file: Any, kinds: Sequence[str], cell: Cell, image_shape: tuple[int, int], n_classes: int) -> None:
+    """Refuse arrays that do not fit each other, the cell and the images; reads none."""
+    expected = dict(_shapes(file, kinds, cell, image_shape[0] * image_shape[1], n_classes))
+    if sorted(file.keys()) != sorted(expected):
+        raise ValueError("its arrays are not those of its layers")
+    for name, shape in expected.items():
+        part = file.get_slice(name)
+        if part.get_dtype() not in ("F32", "F64") or tuple(part.get_shape()) != shape:
+            found = f"{part.get_dtype()} {tuple(part.get_shape())}"
+            raise ValueError(f"{name} is {found}, where numbers of {shape} are expected")
+
+
+def _shapes(
+    file: Any, kinds: Sequence[str], cell: Cell, n_pixels: int, n_classes: int
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    widths, n, known = iter((*cell.architecture.hidden_layer_sizes, n_classes)), n_pixels, True
+    for place, kind in enumerate(kinds):
+        names = _names(place, kind)
+        if kind == "hog":
+            known = False  # how many columns it yields, the next arrays say
+        if names and not known:
+            n, known = (file.get_slice(names[0]).get_shape() or [0])[0], True
+        base, _, argument = kind.partition(":")
+        m = next(widths) if base == "dense" else int(argument or n)
+        shapes: dict[str, list[tuple[int, ...]]] = {
+            "standardize": [(n,), (n,)], "pca": [(n,), (m, n)], "dense": [(n, m), (m,)], "batch_norm": [(n,)] * 4,
+        }  # fmt: skip
+        yield from zip(names, shapes.get(base, []), strict=True)
+        n = m
