@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mnistlab.errors import ConfigurationError
-from mnistlab.spec import Architecture, Cell
+from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.store.tables import open_store
 from mnistlab.store.writer import open_writer
 from mnistlab.study import Study
@@ -162,6 +162,18 @@ def test_a_cell_is_found_by_id_beginning_and_label(example, store):
         store.find_cell("1x23 relu")
     with pytest.raises(ConfigurationError):
         store.find_cell(example.cells[0].id[:3])
+
+
+def test_a_cell_stands_for_its_run_where_it_has_one_and_lists_them_where_it_has_several(example, path):
+    with open_writer(example.store(path), holder="test") as writer:
+        cell = Cell(Architecture((8,)))
+        example.register(writer, Study("other", (cell,), (7,)))
+    store = open_store(path)
+    assert store.find_run("1x8 relu") == store.find_run(cell.id[:6]) == Run(cell, 7).id
+    several = example.cells[0]
+    with pytest.raises(ConfigurationError, match="are named so") as fault:
+        store.find_run(several.id)
+    assert Run(several, 0).id in str(fault.value)
 
 
 def test_a_cell_is_looked_for_in_the_study_named(example, path):

@@ -52,7 +52,7 @@ def show(
     Parameters
     ----------
     run
-        Id of the run, or its beginning.
+        Id of the run, or its beginning; or the label of a cell with one run.
     command
         Print that command alone.
     """

@@ -260,14 +260,19 @@ class Store:
         return self._frame("SELECT * FROM environment ORDER BY rowid")
 
     def find_run(self, text: str) -> str:
-        """The id of the run named by its id or by a prefix of 4 or more characters that no other begins with.
+        """The id of the run named by its id, by a prefix of 4 or more characters that no other begins with, or by its
+        cell (as in `find_cell`) where that has one run.
 
         Raises
         ------
         ConfigurationError
             None, or several, are named so.
         """
-        return _only("run", text, [run for (run,) in self._rows(*_beginning("run", text))[1]], "")
+        runs = self._rows(*_beginning("run", text))[1]
+        if not runs:
+            of_cell = "SELECT id FROM run WHERE cell = :cell ORDER BY seed"
+            runs = [row for cell in self._cells_named(text) for row in self._rows(of_cell, {"cell": cell})[1]]
+        return _only("run", text, [run for (run,) in runs], "")
 
     def find_cell(self, text: str, study: str | None = None) -> str:
         """The id of the cell named by its id, by a prefix of 4 or more characters, or by its label where it is unique.
@@ -277,10 +282,13 @@ class Store:
         ConfigurationError
             None, or several, are named so.
         """
+        labels = [row["label"] for row in self._cell_rows(study)]
+        return _only("cell", text, self._cells_named(text, study), did_you_mean(text, labels))
+
+    def _cells_named(self, text: str, study: str | None = None) -> list[str]:
         cells = [(row["id"], row["label"]) for row in self._cell_rows(study)]
         by_label = [id_ for id_, label in cells if label == text]
-        by_prefix = [id_ for id_, _ in cells if len(text) >= MIN_PREFIX and id_.startswith(text.lower())]
-        return _only("cell", text, by_label or by_prefix, did_you_mean(text, [label for _, label in cells]))
+        return by_label or [id_ for id_, _ in cells if len(text) >= MIN_PREFIX and id_.startswith(text.lower())]
 
     def run_detail(self, run: str) -> RunDetail:
         """Everything about a run, named as in `find_run`."""
