@@ -8,7 +8,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnistlab.lab import data_fetch, data_show, export, open_store, plan, predict, report, results, run, show, status
+    from mnistlab.lab import (
+        data_fetch,
+        data_show,
+        export,
+        open_store,
+        plan,
+        predict,
+        report,
+        results,
+        run,
+        show,
+        status,
+    )
     from mnistlab.study import load_config
 
 __version__ = "0.1.0"

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from mnistlab.dnn_model import create_dnn_model, import_keras
 from mnistlab.errors import ConfigurationError, MachineError, did_you_mean
+from mnistlab.network import IMAGE_STEPS, TrainedNetwork, base_kind, slope_and_shift
 from mnistlab.records import Stage
-from mnistlab.saving import IMAGE_STEPS, TrainedNetwork, slope_and_shift, write_file
+from mnistlab.saving import write_file
 
 _OPSET = 20  # the first with Gelu
 
@@ -135,7 +136,7 @@ def _properties(network: TrainedNetwork) -> dict[str, str]:
 
 
 def _keras_layer(keras: Any, stage: Stage) -> Any:
-    match stage.kind.partition(":")[0]:
+    match base_kind(stage.kind):
         case "standardize":
             mean, scale = stage.arrays
             return keras.layers.Normalization(mean=mean, variance=np.square(scale))
@@ -150,7 +151,7 @@ def _keras_layer(keras: Any, stage: Stage) -> Any:
 
 def _onnx_nodes(stage: Stage) -> list[tuple[str, list[NDArray[Any]]]]:
     """Operators with their constants, which follow the value that flows through."""
-    match stage.kind.partition(":")[0]:
+    match base_kind(stage.kind):
         case "scale":
             return [("Div", [np.array(255)])]
         case "standardize":

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.datasets.catalog import DatasetInfo
 from mnistlab.errors import ConfigurationError, MachineError, did_you_mean
+from mnistlab.network import TrainedNetwork
 from mnistlab.plan import Group
 from mnistlab.records import RunResult
-from mnistlab.saving import TrainedNetwork, save
+from mnistlab.saving import save
 from mnistlab.spec import Cell, Run
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,14 @@ from mnistlab import study as studies
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources
 from mnistlab.datasets.catalog import Dataset
-from mnistlab.errors import ConfigurationError, MachineError
+from mnistlab.errors import ConfigurationError, DataError, MachineError
 from mnistlab.keeping import Keeper, check_keep, kept_path, network_of, train_again
+from mnistlab.network import Prediction, TrainedNetwork
 from mnistlab.places import Places
 from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
 from mnistlab.price import Prices
 from mnistlab.records import RunResult
-from mnistlab.saving import TrainedNetwork, load, save
+from mnistlab.saving import load, save
 from mnistlab.spec import Run
 from mnistlab.store import tables
 from mnistlab.store.tables import RunDetail, Store, StudyStatus
@@ -228,6 +229,45 @@ def show(run: str, *, places: Places | None = None) -> RunDetail:
     return replace(detail, weights=kept if kept.exists() else None)
 
 
+def predict(model: str | Path, images: Sequence[str | Path], *, places: Places | None = None) -> list[Prediction]:
+    """What a kept network says of pictures, each normalised the way the digits of MNIST were.
+
+    Parameters
+    ----------
+    model : str or Path
+        A file that `run` with `keep`, or `export`, has kept; or a run with such a file, named as for `show`.
+    images : sequence of str or Path
+        PNG or JPEG files.
+
+    Raises
+    ------
+    ConfigurationError
+        Neither file nor run is named so.
+    DataError
+        The weights of the run were not kept, or a file is refused.
+    """
+    from mnistlab.drawing import normalise_file
+
+    network = _asked_network(str(model), places)
+    dataset = network.run.cell.dataset
+    drawings = [normalise_file(Path(image), dataset, network.image_shape) for image in images]
+    try:
+        return [network.predict(str(image), drawing) for image, drawing in zip(images, drawings, strict=True)]
+    except ValueError as fault:
+        raise DataError(str(model), str(fault)) from fault
+
+
+def _asked_network(model: str, places: Places | None) -> TrainedNetwork:
+    path = Path(model)
+    if path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1:
+        return load(path)
+    detail = show(model, places=places)
+    if (network := _kept_network(_result_of(detail), detail.weights)) is None:
+        raise DataError(f"run {detail.run.id}", "its weights were not kept",
+                        f"`mnistlab export {detail.run.id} --format keras` trains it again and keeps them")  # fmt: skip
+    return network
+
+
 def export(
     run: str, form: str, *, output: Path | None = None, places: Places | None = None, notify: Notify = _silent
 ) -> Path:
@@ -280,8 +320,8 @@ def _trained_again(result: RunResult, places: Places, notify: Notify) -> Trained
 
     dataset, device, threads = result.run.cell.dataset, result.environment.device, result.environment.threads
     _check_device(device)
-    took = f"it took {result.ledger.end_to_end_seconds:.3g} s"
-    notify(f"run {result.run.id}: its weights were not kept; it is trained again ({took})")
+    seconds = result.ledger.end_to_end_seconds
+    notify(f"run {result.run.id}: its weights were not kept, it is trained again (the first time took {seconds:.3g} s)")
     sources.fetch(dataset, places.data_dir, offline=places.offline, notify=notify)
     settings = WorkerSettings(places.data_dir.resolve(), device=device, threads=threads, keep=True)
     network = network_of(train_again(result, settings), catalog.info(dataset))
@@ -295,7 +335,7 @@ def _keeper(keep: str, study: Study, store: Store, places: Places, notify: Notif
     keeper, cells = Keeper(places.models, keep), {cell.id: cell for cell in study.cells}
     done = [(Run(cells[cell], seed), accuracy) for cell, seed, accuracy in store.done() if cell in cells]
     if missing := keeper.know(done):
-        notify(f"{missing:,} finished networks to be kept were trained without --keep and are not trained again; "
+        notify(f"{missing:,} finished networks were not kept when they were trained, and are not trained again; "
                "`mnistlab export RUN --format keras` trains one again and keeps it")  # fmt: skip
     return keeper
 

@@ -153,11 +153,11 @@ def _evaluation(found: Evaluation | None) -> dict[str, Any] | None:
 def run_text(detail: RunDetail, width: int) -> str:
     """Everything about one run, for people."""
     lines = [f"run {detail.run.id}: {detail.run.cell.label}, seed {detail.run.seed}", f"status: {detail.status}"]
-    if detail.result is not None:
-        lines += _result_lines(detail.result, width)
     if detail.status == "done":
         export = f"not kept; `mnistlab export {detail.run.id} --format keras` trains it again and keeps them"
         lines.append(f"weights: {detail.weights or export}")
+    if detail.result is not None:
+        lines += _result_lines(detail.result, width)
     return "\n".join([*lines, "", "Repeat it:", f"  {repeat_command(detail)}"])
 
 

@@ -18,9 +18,9 @@ from mnistlab.engines.base import (
     metered,
     weights_sha256,
 )
+from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Ledger, RunResult
-from mnistlab.saving import stages_of
 from mnistlab.seeds import stream
 from mnistlab.spec import Run
 

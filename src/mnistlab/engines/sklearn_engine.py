@@ -23,9 +23,9 @@ from mnistlab.engines.base import (
     weights_sha256,
 )
 from mnistlab.ffn_model import classifier_parameters, differences_from_keras
+from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Ledger, RunResult, StoppedBy
-from mnistlab.saving import stages_of
 from mnistlab.spec import Run
 
 _NEVER = -1e30  # a bias whose softmax output is exactly 0
