@@ -31,7 +31,7 @@ def with_noise(dataset, where):
 @pytest.mark.parametrize("steps", PIPELINES, ids="+".join)
 def test_features_are_float32_with_the_columns_the_specification_counts(steps):
     data = prepare(small_dataset(), Split(train_fraction=0.5), Features(steps), 0)
-    columns = Features(steps).n_features(INFO.n_pixels)
+    columns = Features(steps).n_features(INFO.image_shape)
     for X, rows in ((data.X_train, 180), (data.X_validation, 20), (data.X_test, 100)):
         assert (X.shape, X.dtype, X.flags.c_contiguous) == ((rows, columns), np.float32, True)
     assert (len(data.y_train), len(data.validation.labels), len(data.test.labels)) == (180, 20, 100)
@@ -61,7 +61,7 @@ def test_noise_in_place_of_the_validation_images_changes_nothing_that_is_learned
 
 def test_scale_divides_bytes_by_255():
     pixels = np.arange(256, dtype=np.uint8).reshape(1, -1)
-    scaled = build_pipeline(Features(("scale",))).fit_transform(pixels)
+    scaled = build_pipeline(Features(("scale",)), (16, 16)).fit_transform(pixels)
     np.testing.assert_array_equal(scaled, np.arange(256, dtype=np.float32)[None] / np.float32(255))
 
 

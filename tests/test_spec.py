@@ -73,9 +73,9 @@ def test_a_step_costs_in_proportion_to_its_batch(network, batch):
 
 
 def test_features_say_how_many_columns_leave_them():
-    assert Features(("scale", "pca:50")).n_features(PIXELS) == 50
+    assert Features(("scale", "pca:50")).n_features((28, 28)) == 50
     with pytest.raises(InvalidFieldError, match="only 64 columns come in"):
-        Features(("pca:65",)).n_features(64)
+        Features(("pca:65",)).n_features((8, 8))
 
 
 # Ids

@@ -209,7 +209,7 @@ def test_a_file_may_carry_a_byte_order_mark_and_foreign_line_ends(tmp_path):
     ("epochs = 3", "epochs: unknown key (it belongs into [training])"),
     ("framework = 'keras'", "framework: unknown key (did you mean frameworks?)"),
     ("data = 3", "data 3: a table of keys and values is needed"),
-    ("features = ['scale', 'blur']", "features blur: unknown step (known: scale, standardize, pca)"),
+    ("features = ['scale', 'blur']", "features blur: unknown step (known: deskew, hog, scale, standardize, pca)"),
     ("seeds = 0\n[model]", "seeds 0: a whole number from 1 to 1,000,000 is needed"),
     ("seeds = [1, 2, 1]\n[model]", "seeds 1: given twice"),
     ("seeds = []\n[model]", "seeds []: at least one is needed"),

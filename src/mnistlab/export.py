@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mnistlab.dnn_model import create_dnn_model, import_keras
 from mnistlab.errors import ConfigurationError, MachineError, did_you_mean
-from mnistlab.network import IMAGE_STEPS, TrainedNetwork, base_kind, slope_and_shift
+from mnistlab.network import TrainedNetwork, base_kind, slope_and_shift
 from mnistlab.records import Stage
 from mnistlab.saving import write_file
 
@@ -112,9 +112,9 @@ def _import_onnx() -> Any:
 
 def _parts(network: TrainedNetwork) -> tuple[list[Stage], list[Stage]]:
     """Linear steps behind the last image step, and layers."""
-    stages, n_steps = network.stages, len(network.run.cell.features.steps)
-    first = max((place + 1 for place, stage in enumerate(stages) if stage.kind in IMAGE_STEPS), default=0)
-    return list(stages[first:n_steps]), list(stages[n_steps:])
+    stages, features = list(network.stages), network.run.cell.features
+    n_steps = len(features.steps)
+    return stages[len(features.image_steps) : n_steps], stages[n_steps:]
 
 
 def _columns(stages: list[Stage]) -> int:
@@ -123,7 +123,7 @@ def _columns(stages: list[Stage]) -> int:
 
 
 def _input_name(network: TrainedNetwork) -> str:
-    image_steps = [step for step in network.run.cell.features.steps if step in IMAGE_STEPS]
+    image_steps = network.run.cell.features.image_steps
     return f"after_{image_steps[-1]}" if image_steps else "pixels"
 
 

@@ -23,16 +23,18 @@ from mnistlab.keeping import Keeper, check_keep, kept_path, network_of, train_ag
 from mnistlab.network import Prediction, TrainedNetwork
 from mnistlab.places import Places
 from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
+from mnistlab.preprocessing import check_installed
 from mnistlab.price import Prices
 from mnistlab.records import RunResult
 from mnistlab.saving import load, save
-from mnistlab.spec import Run
+from mnistlab.spec import Cell, Run
 from mnistlab.store import tables
 from mnistlab.store.tables import RunDetail, Store, StudyStatus
 from mnistlab.study import Study, load_config
 
 if TYPE_CHECKING:
     from mnistlab.analysis.results import ResultsTable
+    from mnistlab.execution.stop import Budget, Stop
 
 Notify = Callable[[str], None]
 StudySource = Study | Mapping[str, Any] | str | Path
@@ -140,7 +142,9 @@ def run(
     places = replace(places, store=Path(store)) if store is not None else places
     _check_device(device)
     check_keep(keep, study.cells)
-    plan(study, engine=engine, workers=workers, max_runs=max_runs, places=places)  # faults show before a download
+    # Faults show before a download.
+    for cell in _to_do(plan(study, engine=engine, workers=workers, max_runs=max_runs, places=places)):
+        check_installed(cell.features)
     for name in dict.fromkeys(cell.dataset for cell in study.cells):
         sources.fetch(name, places.data_dir, offline=places.offline, notify=notify)
 
@@ -148,7 +152,10 @@ def run(
     from mnistlab.execution.worker import WorkerSettings
     from mnistlab.store.writer import open_writer
 
-    settings = WorkerSettings(places.data_dir.resolve(), device=device, threads=_threads(), keep=keep != "none")
+    settings = WorkerSettings(
+        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=_threads(),
+        keep=keep != "none",
+    )  # fmt: skip
     allowance = Budget(budget, started)
     with open_writer(places.store, holder=f"mnistlab run {study.name}") as writer, stop_on_signals() as stop:
         wanted = [Run(cell, seed) for cell in study.cells for seed in study.seeds]
@@ -160,6 +167,7 @@ def run(
         prices = _prices(known, device)
         planned = _plan(study, known, prices, engine, workers, max_runs)
         writer.register_study(study, planned.sizes, wanted)
+        _keep_features(_to_do(planned), places, stop=stop, budget=allowance, notify=notify)
         stored = known.statuses(study.name)
         return conduct(
             planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
@@ -323,7 +331,9 @@ def _trained_again(result: RunResult, places: Places, notify: Notify) -> Trained
     seconds = result.ledger.end_to_end_seconds
     notify(f"run {result.run.id}: its weights were not kept, it is trained again (the first time took {seconds:.3g} s)")
     sources.fetch(dataset, places.data_dir, offline=places.offline, notify=notify)
-    settings = WorkerSettings(places.data_dir.resolve(), device=device, threads=threads, keep=True)
+    settings = WorkerSettings(
+        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=threads, keep=True
+    )
     network = network_of(train_again(result, settings), catalog.info(dataset))
     save(network, kept_path(places.models, result.run))
     return network
@@ -365,6 +375,20 @@ def _plan(
         study, sizes=sizes, finished=store.finished(),
         prices=prices, engine_name=partial(engine_name, engine), workers=workers,
     )  # fmt: skip
+
+
+def _to_do(planned: Plan) -> list[Cell]:
+    return [p.cell for p in planned.cells if p.to_do]
+
+
+def _keep_features(cells: list[Cell], places: Places, *, stop: "Stop", budget: "Budget", notify: Notify) -> None:
+    """Compute what the image steps of these cells make of their data sets, unless it is kept already."""
+    from mnistlab.processed import keep_processed
+
+    wanted = {(cell.dataset, cell.features.image_steps): cell for cell in cells if cell.features.image_steps}
+    for cell in wanted.values():
+        dataset = catalog.load(cell.dataset, places.data_dir)
+        keep_processed(dataset, cell.features, places.processed, stop=stop, budget=budget, notify=notify)
 
 
 def _prices(store: Store, device: str) -> Prices:

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from mnistlab.drawing import Drawing, Normalisation
 from mnistlab.records import Stage
-from mnistlab.spec import Architecture, Cell, Run
+from mnistlab.spec import IMAGE_STEPS, Architecture, Cell, Run
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 _BATCH_NORM_EPSILON = np.float32(1e-3)  # Keras' default
-IMAGE_STEPS = ("deskew", "hog")
 
 # Kind → its arrays, in the order of a `Stage`; what is not here has none.
 ARRAYS = {

@@ -117,9 +117,9 @@ def cell_size(cell: Cell, info: DatasetInfo) -> CellSize:
         A part would be empty, or the batch is larger than the training part.
     """
     parts = part_sizes(info, cell.split)
-    columns, classes, batch = cell.features.n_features(info.n_pixels), info.n_classes, cell.training.batch_size
+    columns, classes, batch = cell.features.n_features(info.image_shape), info.n_classes, cell.training.batch_size
     layers = cell.architecture
-    check_features(cell.features, info.n_pixels, parts.train)
+    check_features(cell.features, info.image_shape, parts.train)
     if batch > parts.train:
         raise InvalidFieldError("batch_size", batch, f'the training part of "{cell.label}" has only '
                                 f"{parts.train:,} examples", f"at most {parts.train}")  # fmt: skip

@@ -6,6 +6,7 @@ other and with its bytes before an array is made, and no code comes out of it. N
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from mnistlab.errors import DataError, MachineError
 from mnistlab.network import ARRAYS, TrainedNetwork, base_kind, layer_kinds
 from mnistlab.records import Stage
-from mnistlab.spec import Cell, Run
+from mnistlab.spec import Cell, Features, Run
 
 FORMAT = 1
 MAX_BYTES = 4 << 30
@@ -174,7 +175,7 @@ def _compare_kinds(expected: Sequence[str], found: Sequence[object]) -> None:
 
 def _check_shapes(file: Any, kinds: Sequence[str], cell: Cell, image_shape: tuple[int, int], n_classes: int) -> None:
     """Refuse arrays that do not fit each other, the cell and the images; reads none."""
-    expected = dict(_shapes(file, kinds, cell, image_shape[0] * image_shape[1], n_classes))
+    expected = dict(_shapes(kinds, cell, image_shape, n_classes))
     if sorted(file.keys()) != sorted(expected):
         raise ValueError("its arrays are not those of its layers")
     for name, shape in expected.items():
@@ -185,19 +186,16 @@ def _check_shapes(file: Any, kinds: Sequence[str], cell: Cell, image_shape: tupl
 
 
 def _shapes(
-    file: Any, kinds: Sequence[str], cell: Cell, n_pixels: int, n_classes: int
+    kinds: Sequence[str], cell: Cell, image_shape: tuple[int, int], n_classes: int
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
-    widths, n, known = iter((*cell.architecture.hidden_layer_sizes, n_classes)), n_pixels, True
+    widths, n = iter((*cell.architecture.hidden_layer_sizes, n_classes)), math.prod(image_shape)
     for place, kind in enumerate(kinds):
-        names = _names(place, kind)
         if kind == "hog":
-            known = False  # how many columns it yields, the next arrays say
-        if names and not known:
-            n, known = (file.get_slice(names[0]).get_shape() or [0])[0], True
+            n = Features((kind,)).n_features(image_shape)
         base, _, argument = kind.partition(":")
         m = next(widths) if base == "dense" else int(argument or n)
         shapes: dict[str, list[tuple[int, ...]]] = {
             "standardize": [(n,), (n,)], "pca": [(n,), (m, n)], "dense": [(n, m), (m,)], "batch_norm": [(n,)] * 4,
         }  # fmt: skip
-        yield from zip(names, shapes.get(base, []), strict=True)
+        yield from zip(_names(place, kind), shapes.get(base, []), strict=True)
         n = m

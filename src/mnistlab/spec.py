@@ -21,7 +21,12 @@ FRAMEWORKS = ("keras", "sklearn")
 OPTIMIZERS = ("adam", "sgd", "adamw")
 PROTOCOLS = ("official", "merged")
 SCHEDULES = ("constant", "cosine", "step")
-FEATURE_STEPS = ("scale", "standardize", "pca")
+IMAGE_STEPS = ("deskew", "hog")  # in the order they may stand in; they learn nothing from any digit
+FEATURE_STEPS = (*IMAGE_STEPS, "scale", "standardize", "pca")
+
+# Histograms of oriented gradients: directions told apart, pixels along a side of a cell, cells along one of a block.
+# docs/using.md says what other choices gave.
+HOG_ORIENTATIONS, HOG_CELL, HOG_BLOCK = 9, 4, 2
 
 MAX_WIDTH = 65_536
 MAX_DEPTH = 512
@@ -221,7 +226,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Preprocessing steps in order, fitted on the training part alone: `scale`, `standardize`, `pca:K`."""
+    """Preprocessing steps in order: `deskew`, `hog`, `scale`, `standardize`, `pca:K`.
+
+    The first two work on images and come first; the last two are fitted on the training part alone.
+    """
 
     steps: tuple[str, ...] = ("scale",)
 
@@ -240,13 +248,24 @@ class Features:
                 raise InvalidFieldError("features", step, "at least one component is needed")
         if len(set(steps)) < len(steps):
             raise InvalidFieldError("features", ",".join(steps), "a step is named twice")
+        rest = [step for step in steps if step not in IMAGE_STEPS and (step != "scale" or "hog" not in steps)]
+        if steps != (in_order := (*(step for step in IMAGE_STEPS if step in steps), *rest)):
+            raise InvalidFieldError("features", ",".join(steps), "deskew and hog need images, so they stand first, and "
+                                    "what hog gives needs no scale", f"say {','.join(in_order)}")  # fmt: skip
         object.__setattr__(self, "steps", steps)
 
-    def n_features(self, n_pixels: int) -> int:
-        """Columns that leave the last step, for images of `n_pixels` pixels."""
-        columns = n_pixels
+    @property
+    def image_steps(self) -> tuple[str, ...]:
+        """The steps that work on images: what they give is the same for every split and seed."""
+        return tuple(step for step in self.steps if step in IMAGE_STEPS)
+
+    def n_features(self, image_shape: tuple[int, int]) -> int:
+        """Columns that leave the last step, for images of so many pixels in height and width."""
+        columns = math.prod(image_shape)
         for step in self.steps:
             name, _, argument = step.partition(":")
+            if name == "hog":
+                columns = _hog_columns(image_shape)
             if name == "pca":
                 if int(argument) > columns:
                     raise InvalidFieldError("features", step, f"only {columns} columns come in", f"say pca:{columns}")
@@ -436,6 +455,16 @@ class Run:
     def id(self) -> str:
         """Sixteen hexadecimal characters of the SHA-256 of the cell's canonical content and the seed."""
         return hashlib.sha256(f"{self.cell.canonical()}#{self.seed}".encode()).hexdigest()[:16]
+
+
+def _hog_columns(image_shape: tuple[int, int]) -> int:
+    """A histogram for every cell of every block; blocks overlap, one begins at every cell."""
+    blocks = [length // HOG_CELL - HOG_BLOCK + 1 for length in image_shape]
+    if min(blocks) < 1:
+        height, width = image_shape
+        raise InvalidFieldError("features", "hog", f"images of {height}×{width} pixels are too small for it",
+                                f"it needs {(least := HOG_CELL * HOG_BLOCK)}×{least}; leave it out")  # fmt: skip
+    return math.prod(blocks) * HOG_BLOCK**2 * HOG_ORIENTATIONS
 
 
 def _refuse_unknown(values: Mapping[str, Any], known: list[str], prefix: str) -> None:

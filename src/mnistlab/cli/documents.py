@@ -178,7 +178,8 @@ def _result_lines(result: RunResult, width: int) -> list[str]:
     lines.append(f"epochs: {result.epochs_done} of {result.run.cell.training.epochs}{stopped}")
     if result.weights_sha256:
         lines.append(f"trained by {result.engine} ({result.program}), weights {result.weights_sha256[:16]}")
-    spent = [f"{name.removesuffix('_seconds')} {seconds(value)}" for name, value in asdict(ledger).items()]
+    spent = [f"{name.removesuffix('_seconds')} {seconds(value)}" for name, value in asdict(ledger).items()
+             if value or name != "features_seconds"]  # fmt: skip
     lines.append(f"seconds: {', '.join(spent)}")
     lines += [f"differs from Keras: {difference}" for difference in result.differences]
     names = ("train_loss", "validation_loss", "validation_accuracy", "test_accuracy")

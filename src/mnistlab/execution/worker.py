@@ -9,21 +9,22 @@ import gc
 import importlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing import connection, parent_process
+from multiprocessing import connection
 from pathlib import Path
 
 from mnistlab.datasets import catalog
 from mnistlab.datasets.catalog import Dataset
 from mnistlab.dnn_model import choose_backend
 from mnistlab.engines.base import Engine, get_engine
+from mnistlab.execution.stop import end_with_parent
 from mnistlab.instruments import environment, resources
 from mnistlab.preprocessing import PreparedData, prepare
+from mnistlab.processed import Processed, load_processed
 from mnistlab.records import Environment, EpochRecord, Measurement, RunResult, Status
-from mnistlab.spec import Run
+from mnistlab.spec import Cell, Run
 
 PROBE_STEPS = 300
 
@@ -33,10 +34,11 @@ _USED_BY_ALL = ("sklearn.decomposition", "sklearn.metrics", "sklearn.pipeline", 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker must know: where the data lie, what it may use, whether trained networks are sent home, where its
-    coordinator listens."""
+    """What a worker must know: where data and computed features lie, what it may use, whether trained networks are sent
+    home, where its coordinator listens."""
 
     data_dir: Path
+    processed_dir: Path | None = None
     device: str = "cpu"
     threads: int = 1
     keep: bool = False
@@ -56,6 +58,7 @@ class _Worker:
     engines: dict[tuple[str, str], Engine] = field(default_factory=dict)
     datasets: dict[str, Dataset] = field(default_factory=dict)
     prepared: dict[tuple[object, ...], PreparedData] = field(default_factory=dict)
+    processed: dict[tuple[object, ...], Processed | None] = field(default_factory=dict)
 
     def engine(self, name: str, framework: str) -> Engine:
         if (name, framework) not in self.engines:
@@ -79,9 +82,18 @@ class _Worker:
         if key not in self.prepared:
             self.prepared.clear()  # one part of MNIST is 200 MB as float32: keep the last alone
             start = time.perf_counter()
-            self.prepared[key] = prepare(self.dataset(cell.dataset), cell.split, cell.features, run.seed)
+            data, known = self.dataset(cell.dataset), self.known_features(cell)
+            computed = None if known is None else known.features
+            self.prepared[key] = prepare(data, cell.split, cell.features, run.seed, computed)
             self.load_seconds += time.perf_counter() - start
         return self.prepared[key]
+
+    def known_features(self, cell: Cell) -> Processed | None:
+        """What the cell's image steps make of its data set, where that is kept; what is not is computed here."""
+        key = _data_key(cell)
+        if key not in self.processed and self.settings.processed_dir is not None and cell.features.image_steps:
+            self.processed[key] = load_processed(self.dataset(cell.dataset), cell.features, self.settings.processed_dir)
+        return self.processed.get(key)
 
     def environment_of(self, run: Run) -> Environment:
         data = self.dataset(run.cell.dataset).sha256
@@ -91,10 +103,11 @@ class _Worker:
 
     def settle(self, result: RunResult, cpu_start: float) -> RunResult:
         """The result with import, data, idle and CPU seconds since this process' previous run ended."""
-        now = time.perf_counter()
+        now, known = time.perf_counter(), self.processed.get(_data_key(result.run.cell))
         ledger = dataclasses.replace(
             result.ledger, import_seconds=self.import_seconds, data_seconds=self.load_seconds,
             cpu_seconds=time.process_time() - cpu_start,
+            features_seconds=known.processor_seconds if known else 0.0,
         )  # fmt: skip
         ledger = dataclasses.replace(ledger, idle_seconds=max(0.0, now - self.ended_at - ledger.wall_seconds))
         self.import_seconds = self.load_seconds = 0.0
@@ -112,7 +125,7 @@ _worker: _Worker | None = None
 def initialize(settings: WorkerSettings) -> None:
     """Prepare this process: its threads, its device, its line home; nothing heavy is imported yet."""
     global _worker
-    _end_with_parent()
+    end_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pebble's handler would wait for a long call of native code
     _limit_threads(settings)
     line = connection.Client(settings.address, authkey=settings.authkey) if settings.address else None
@@ -177,6 +190,10 @@ def _current() -> _Worker:
     return _worker
 
 
+def _data_key(cell: Cell) -> tuple[object, ...]:
+    return cell.dataset, cell.features.image_steps
+
+
 def _one_line(fault: Exception) -> str:
     if isinstance(fault, MemoryError):
         return "out of memory"
@@ -198,15 +215,3 @@ def _limit_threads(settings: WorkerSettings) -> None:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(settings.threads)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="end with coordinator").start()

@@ -12,7 +12,8 @@ from mnistlab import __version__
 from mnistlab.instruments.resources import usable_cores
 from mnistlab.records import Environment
 
-_PACKAGES = ("jax", "jaxlib", "keras", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow", "torch")
+_PACKAGES = ("jax", "jaxlib", "keras", "numpy", "pandas", "scikit-image", "scikit-learn", "scipy", "tensorflow",
+             "torch")  # fmt: skip
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "KERAS_BACKEND", "OMP_NUM_THREADS", "XLA_FLAGS")
 
 
