@@ -131,9 +131,10 @@ def stages_of(cell: Cell, pipeline: "Pipeline", weights: Iterable[NDArray[Any]])
         Those of the layers, in Keras' order: kernel and bias, then gamma, beta, moving mean and variance.
     """
     left = iter(weights)
-    steps = [Stage(step, _fitted(step, pipeline)) for step in cell.features.steps]
-    layers = [Stage(kind, tuple(islice(left, len(ARRAYS.get(kind, ()))))) for kind in layer_kinds(cell.architecture)]
-    return *steps, *layers
+    arrays = [(step, _fitted(step, pipeline)) for step in cell.features.steps]
+    arrays += [(kind, tuple(islice(left, len(ARRAYS.get(kind, ()))))) for kind in layer_kinds(cell.architecture)]
+    # In one order of bytes: in another a product rounds otherwise, and safetensors writes what it finds.
+    return tuple(Stage(kind, tuple(map(np.ascontiguousarray, its_own))) for kind, its_own in arrays)
 
 
 def layer_kinds(architecture: Architecture) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def save(network: TrainedNetwork, path: Path) -> None:
         "layers": kinds[n_steps:], "weights_sha256": network.weights_sha256,
     })  # fmt: skip
     arrays = {
-        name: np.ascontiguousarray(array)  # of any other the library writes the bytes in another order
+        name: array
         for place, stage in enumerate(network.stages)
         for name, array in zip(_names(place, stage.kind), stage.arrays, strict=True)
     }
