@@ -108,11 +108,12 @@ def test_without_the_package_onnx_its_absence_is_told_and_keras_goes_on(draw_net
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("ask", [of_onnx, of_keras])
-def test_on_mnist_all_ten_thousand_test_digits_are_classified_the_same(tmp_path, ask):
-    """Needs MNIST in the cache that `MNISTLAB_DATA_DIR` names."""
+def test_on_mnist_exports_classify_the_test_digits_as_the_stored_network_does(tmp_path):
+    """Needs MNIST in the cache that `MNISTLAB_DATA_DIR` names. Two classes nearer to each other than float32 resolves
+    after several layers have no order: such a digit may fall either way."""
     dataset = catalog.load("mnist", Path(os.environ.get("MNISTLAB_DATA_DIR", "data/raw")))
     random, here = np.random.default_rng(0), Environment("3.11", "test", "test", 1, 1, "cpu", (), (), "", "test")
+    images = dataset.images[60_000:]
     for number in range(20):
         run = Run(random_cell(random, "keras" if number % 4 else "sklearn"), number)
         data = prepare(dataset, run.cell.split, run.cell.features, run.seed)
@@ -120,11 +121,14 @@ def test_on_mnist_all_ten_thousand_test_digits_are_classified_the_same(tmp_path,
         [result] = engine.train([run], lambda run, data=data: data, here, lambda run, record: None)
         names = dataset.info.class_names
         network = TrainedNetwork(run, (28, 28), names, result.network, result.weights_sha256)
-        images = dataset.images[60_000:]
-        expected, found = network.predict_proba(images), ask(network, rows(images), tmp_path)
-        np.testing.assert_array_equal(expected.argmax(axis=1), result.test.predicted)
-        np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
-        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+        expected = network.predict_proba(images)
+        second, first = np.sort(expected, axis=1)[:, -2:].T
+        ordered = first - second > 1e-5
+        assert ordered.sum() >= 9_999
+        for found in (of_onnx(network, rows(images), tmp_path), of_keras(network, rows(images), tmp_path)):
+            np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+            np.testing.assert_array_equal(found.argmax(axis=1)[ordered], expected.argmax(axis=1)[ordered])
+        np.testing.assert_array_equal(expected.argmax(axis=1)[ordered], result.test.predicted[ordered])
 
 
 def random_cell(random, framework):

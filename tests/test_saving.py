@@ -92,9 +92,14 @@ def _arrays(**changes):
     return change
 
 
-def _layer(name):
+def _without(name):
+    return lambda description, arrays: ({key: value for key, value in description.items() if key != name}, arrays)
+
+
+def _stage(place, kind):
     def change(description, arrays):
-        return {**description, "layers": [name, *description["layers"][1:]]}, arrays
+        stages = description["stages"]
+        return {**description, "stages": [*stages[:place], *([kind] if kind else []), *stages[place + 1 :]]}, arrays
 
     return change
 
@@ -113,11 +118,14 @@ FORGED = {
     "newer format": (_description(format=2), "written in format 2 of a newer mnistlab; this one knows 1"),
     "no format": (_description(format=None), "it has no description of ours"),
     "other run": (_description(seed=999), "its cell and seed are not those of its run"),
-    "no seed": (_description(seed="1"), "its description has no seed"),
-    "unknown step": (_description(steps=["lambda", "pca:9"]), "layer 1 is 'lambda', where standardize is expected"),
-    "unknown layer": (_layer("conv2d"), "layer 3 is 'conv2d', where dense is expected"),
-    "one layer more": (lambda d, a: ({**d, "layers": [*d["layers"], "dense"]}, a), "layer 11 is 'dense', where none"),
-    "one layer less": (lambda d, a: ({**d, "layers": d["layers"][:-1]}, a), "9 layers, where 10 are expected"),
+    "no seed": (_description(seed="1"), "seed 1: a whole number from 0"),
+    "no stages": (_without("stages"), "its description makes no sense, KeyError('stages')"),
+    "stages of another kind": (_description(stages=3), "its description makes no sense, TypeError"),
+    "cell of another kind": (_description(cell=[]), "its description makes no sense, AttributeError"),
+    "unknown step": (_stage(0, "lambda"), "stage 1 is 'lambda', where standardize is expected"),
+    "unknown layer": (_stage(2, "conv2d"), "stage 3 is 'conv2d', where dense is expected"),
+    "one layer more": (_stage(10, "dense"), "stage 11 is 'dense', where none is expected"),
+    "one layer less": (_stage(9, None), "stage 10 is 'none', where softmax is expected"),
     "unknown cell": (_description(cell={"lasers": 3}), "lasers: unknown key"),
     "image of a million pixels a side": (_description(image_shape=[10**6, 10**6]), "its image shape is none"),
     "image of no pixels": (_description(image_shape=[8, 0]), "its image shape is none"),

@@ -102,9 +102,6 @@ FORMATS: dict[str, Callable[[TrainedNetwork], bytes]] = {"keras": keras_bytes, "
 def _import_onnx() -> Any:
     try:
         import onnx
-        import onnx.checker
-        import onnx.helper
-        import onnx.numpy_helper
     except ImportError as fault:
         raise MachineError("--format onnx", "the package onnx is absent", "pip install 'mnistlab[onnx]'") from fault
     return onnx

@@ -5,6 +5,7 @@ other and with its bytes before an array is made, and no code comes out of it. N
 """
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -26,7 +27,6 @@ MAX_BYTES = 4 << 30
 _MAX_HEADER = 4 << 20
 _MAX_SIDE, _MAX_CLASSES = 4096, 256
 
-
 _TRAIN_AGAIN = "remove it; `mnistlab export RUN --format keras` trains the network again and keeps it"
 _FOREIGN = {b"\x80": "a pickle", b"PK": "a zip archive, as `.keras` files are", b"\x89HDF": "HDF5", b"\x08": "ONNX"}
 
@@ -37,16 +37,14 @@ def save(network: TrainedNetwork, path: Path) -> None:
     Raises
     ------
     MachineError
-        It cannot be written, or is larger than `load` would take.
+        It cannot be written.
     """
     import safetensors.numpy
 
-    cell, n_steps = network.run.cell, len(network.run.cell.features.steps)
-    kinds = [stage.kind for stage in network.stages]
     description = json.dumps({
-        "format": FORMAT, "run": network.run.id, "seed": network.run.seed, "cell": cell.content(),
-        "image_shape": network.image_shape, "class_names": network.class_names, "steps": kinds[:n_steps],
-        "layers": kinds[n_steps:], "weights_sha256": network.weights_sha256,
+        "format": FORMAT, "run": network.run.id, "seed": network.run.seed, "cell": network.run.cell.content(),
+        "image_shape": network.image_shape, "class_names": network.class_names,
+        "stages": [stage.kind for stage in network.stages], "weights_sha256": network.weights_sha256,
     })  # fmt: skip
     arrays = {
         name: array
@@ -54,8 +52,6 @@ def save(network: TrainedNetwork, path: Path) -> None:
         for name, array in zip(_names(place, stage.kind), stage.arrays, strict=True)
     }
     metadata = {"mnistlab": description, "sha256": _sha256(description, arrays)}
-    if sum(array.nbytes for array in arrays.values()) > MAX_BYTES - _MAX_HEADER:
-        raise MachineError(str(path), f"a network of more than {MAX_BYTES / 1e9:.1f} GB is not kept", "--keep none")
     write_file(path, safetensors.numpy.save(arrays, metadata))
 
 
@@ -78,8 +74,9 @@ def load(path: Path) -> TrainedNetwork:
         raise DataError(str(path), f"cannot be read: {fault.strerror or fault}") from fault
     except SafetensorError as fault:
         raise DataError(str(path), f"damaged: {fault}", _TRAIN_AGAIN) from fault
-    except (ValueError, RecursionError) as fault:
-        raise DataError(str(path), f"not a network to be trusted: {fault}", _TRAIN_AGAIN) from fault
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as fault:
+        why = str(fault) if isinstance(fault, ValueError) else f"its description makes no sense, {fault!r:.80}"
+        raise DataError(str(path), f"not a network to be trusted: {why}", _TRAIN_AGAIN) from fault
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -134,7 +131,9 @@ def _checked(file: Any) -> TrainedNetwork:
         raise ValueError(f"written in format {version} of a newer mnistlab; this one knows {FORMAT}")
     run, image_shape, class_names = _read_description(description)
     kinds = (*run.cell.features.steps, *layer_kinds(run.cell.architecture))
-    _compare_kinds(kinds, [*description["steps"], *description["layers"]])
+    for place, (wanted, kind) in enumerate(itertools.zip_longest(kinds, description["stages"], fillvalue="none"), 1):
+        if kind != wanted:
+            raise ValueError(f"stage {place} is {str(kind)[:40]!r}, where {wanted} is expected")
     _check_shapes(file, kinds, run.cell, image_shape, len(class_names))
     names = [_names(place, kind) for place, kind in enumerate(kinds)]
     arrays = {name: file.get_tensor(name) for stage in names for name in stage}
@@ -147,12 +146,7 @@ def _checked(file: Any) -> TrainedNetwork:
 
 
 def _read_description(description: dict[str, Any]) -> tuple[Run, tuple[int, int], tuple[str, ...]]:
-    """Run, image shape and class names; ValueError where one of them is none."""
-    wanted = {"run": str, "seed": int, "cell": dict, "image_shape": list, "class_names": list, "steps": list,
-              "layers": list, "weights_sha256": str}  # fmt: skip
-    for name, kind in wanted.items():
-        if not isinstance(description.get(name), kind):
-            raise ValueError(f"its description has no {name}")
+    """Run, image shape and class names."""
     run = Run(Cell.from_content(description["cell"]), description["seed"])
     if run.id != description["run"]:
         raise ValueError("its cell and seed are not those of its run")
@@ -162,15 +156,6 @@ def _read_description(description: dict[str, Any]) -> tuple[Run, tuple[int, int]
     if not 1 <= len(names) <= _MAX_CLASSES or not all(isinstance(name, str) for name in names):
         raise ValueError("its class names are none")
     return run, (shape[0], shape[1]), tuple(names)
-
-
-def _compare_kinds(expected: Sequence[str], found: Sequence[object]) -> None:
-    for place, kind in enumerate(found):
-        if place >= len(expected) or kind != expected[place]:
-            wanted = f"{expected[place]} is expected" if place < len(expected) else "none is expected"
-            raise ValueError(f"layer {place + 1} is {str(kind)[:40]!r}, where {wanted}")
-    if len(found) < len(expected):
-        raise ValueError(f"{len(found)} layers, where {len(expected)} are expected")
 
 
 def _check_shapes(file: Any, kinds: Sequence[str], cell: Cell, image_shape: tuple[int, int], n_classes: int) -> None:

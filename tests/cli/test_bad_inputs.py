@@ -426,7 +426,7 @@ MODELS = [
     (os.mkfifo, "not a regular file"),
     (Path.mkdir, "not a regular file"),
     (lambda path: None, "no such file"),
-    (lambda path: _forged(path, lambda d, a: d["layers"].insert(0, "lambda")), "layer 2 is 'lambda', where dense"),
+    (lambda path: _forged(path, lambda d, a: d["stages"].insert(1, "lambda")), "stage 2 is 'lambda', where dense"),
     (lambda path: _forged(path, lambda d, a: d.update(format=2)), "written in format 2 of a newer mnistlab"),
     (lambda path: _forged(path, lambda d, a: a.update({"../x": np.ones(2, "f4")})), "its arrays are not those of"),
     (lambda path: _forged(path, lambda d, a: a.update({"0001.dense.kernel": np.ones((2, 64), "f4")})),
