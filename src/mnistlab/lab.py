@@ -267,7 +267,8 @@ def predict(model: str | Path, images: Sequence[str | Path], *, places: Places |
 
 def _asked_network(model: str, places: Places | None) -> TrainedNetwork:
     path = Path(model)
-    if path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1:
+    # `Path.exists` would fail on a name longer than the system takes.
+    if os.path.lexists(path) or path.suffix == ".safetensors" or len(path.parts) > 1:
         return load(path)
     detail = show(model, places=places)
     if (network := _kept_network(_result_of(detail), detail.weights)) is None:

@@ -94,6 +94,8 @@ def test_a_blank_picture_is_no_digit_and_no_fault(here, home, mnistlab):
     ("predict {kept} 3.png --top 0", 2, "--top 0: a whole number of 1 or more"),
     ("predict {none} 3.png", 3, "its weights were not kept (`mnistlab export {none} --format keras` trains it again"),
     ("predict nonesuch 3.png", 2, "run nonesuch: the store holds none of that name"),
+    ("predict " + 5000 * "x" + " 3.png", 2, "the store holds none of that name"),
+    ("predict ./" + 5000 * "x" + " 3.png", 3, "cannot be read: File name too long"),
     ("predict nope.safetensors 3.png", 3, "nope.safetensors: no such file"),
     ("predict 3.png 3.png", 3, "3.png: not a file that mnistlab wrote"),
     ("export {kept} --format h5", 2, "--format h5: no such format (known: keras, onnx)"),
@@ -102,7 +104,7 @@ def test_a_blank_picture_is_no_digit_and_no_fault(here, home, mnistlab):
     ("export {kept} --format onnx --output broken.png/a.onnx", 5, "broken.png/a.onnx: cannot be written"),
     ("run tiny.toml --keep bset", 2, "--keep bset: one of none, best, all is needed (did you mean best?)"),
     ("run --dataset digits --validation-fraction 0 --keep best", 2, "has no validation examples to choose by"),
-])  # fmt: skip
+], ids=lambda value: str(value)[:40])  # fmt: skip
 def test_what_cannot_be_done_is_one_line_and_changes_nothing(here, home, mnistlab, line, status, said):
     pictures(home, 3)
     (home / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
