@@ -1,6 +1,8 @@
-"""Studies with a planted truth: frames as the store hands them out, nothing trained."""
+"""Studies with a planted truth: frames as the store hands them out, nothing trained. Networks of any architecture."""
 
 import json
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from scipy.stats import norm
 
 from mnistlab.plan import CellSize, architecture_key
-from mnistlab.spec import Architecture, Cell, Run, Split, Training
+from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
 
 
 def planted_study(truth, *, n_digits=1000, n_classes=10, members=1):
@@ -104,3 +106,77 @@ def lab_results():
 
     study = planted_study(_lab())
     return results_table(study.cells, study.runs, study.measurements)
+
+
+@pytest.fixture(scope="session")
+def draw_network():
+    """A maker of networks on digits: number → network, images, and what the framework itself says of them.
+
+    Cells and weights are drawn from the number; Keras' are drawn anew, scikit-learn's trained a little.
+    """
+    from mnistlab.datasets import catalog
+
+    dataset = catalog.load("digits", Path())
+    return lambda number, **fixed: _draw_network(dataset, np.random.default_rng(number), fixed)
+
+
+def _draw_network(dataset, random, fixed):
+    from mnistlab.network import TrainedNetwork, stages_of
+    from mnistlab.preprocessing import prepare
+
+    cell = fixed.get("cell") or _draw_cell(random, dataset.info.name)
+    run = Run(cell, int(random.integers(1000)))
+    data = prepare(dataset, cell.split, cell.features, run.seed)
+    train = _draw_keras if cell.framework == "keras" else _fit_sklearn
+    predict, weights = train(run, data, random)
+    stages = stages_of(cell, data.pipeline, weights)
+    network = TrainedNetwork(run, dataset.info.image_shape, dataset.info.class_names, stages, "0" * 64)
+    images = dataset.images[data.test.indices]
+    return SimpleNamespace(network=network, images=images, data=data, probabilities=predict(data.X_test))
+
+
+def _draw_cell(random, dataset):
+    framework = str(random.choice(["keras", "keras", "sklearn"]))
+    depth = int(random.integers(1, 6))
+    names = ["relu", "sigmoid", "tanh", "gelu", "elu"] if framework == "keras" else ["relu", "sigmoid", "tanh"]
+    activations = [str(name) for name in random.choice(names, depth)]
+    features = [
+        ("scale",),
+        ("standardize",),
+        ("scale", "pca:20"),
+        ("standardize", "pca:30"),
+        ("pca:12", "standardize"),
+    ]  # not pca alone: what it makes of bytes is so large that float32 shows
+    layers = Architecture(
+        tuple(int(width) for width in random.integers(4, 65, depth)),
+        tuple(activations) if framework == "keras" else activations[0],
+        batch_norm=framework == "keras" and bool(random.integers(2)),
+        dropout=0.2 if framework == "keras" and random.integers(2) else 0.0,
+    )
+    return Cell(layers, features=Features(features[random.integers(len(features))]), dataset=dataset,
+                framework=framework, training=Training(l2=float(random.choice([0, 1e-4])), epochs=3))  # fmt: skip
+
+
+def _draw_keras(run, data, random):
+    from mnistlab.dnn_model import create_dnn_model
+
+    shape, training = (data.X_train.shape[1],), run.cell.training
+    model = create_dnn_model(shape, run.cell.architecture, training=training, n_classes=data.n_classes, seed=run.seed)
+    model.set_weights([
+        weight * random.uniform(0.5, 2) if weight.ndim == 2 else random.uniform(0.1, 1, weight.shape)
+        for weight in model.get_weights()
+    ])  # fmt: skip
+    return lambda X: model.predict(X, batch_size=2_000, verbose=0), model.get_weights()
+
+
+def _fit_sklearn(run, data, random):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    from mnistlab.ffn_model import classifier_parameters
+
+    model = MLPClassifier(**classifier_parameters(run.cell, run.seed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(data.X_train, data.y_train)
+    return model.predict_proba, [a for pair in zip(model.coefs_, model.intercepts_, strict=True) for a in pair]

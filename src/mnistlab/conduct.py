@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mnistlab.analysis.estimate import Estimate
+from mnistlab.datasets import catalog
+from mnistlab.keeping import Keeper
 from mnistlab.plan import Group, Plan, PlannedCell, architecture_key, work_of
 from mnistlab.price import Prices, Work
 from mnistlab.records import RunResult
@@ -61,6 +63,7 @@ class RunSummary:
 def conduct(
     plan: Plan, writer: "StoreWriter", prices: Prices, *, statuses: Mapping[str, str], measured: Collection[str],
     settings: "WorkerSettings", budget: "Budget", stop: "Stop", on_progress: Callable[[Progress], None],
+    keeper: Keeper | None = None,
 ) -> RunSummary:  # fmt: skip
     """Train what a plan still asks for, round by round; after the first round every architecture is measured once.
 
@@ -79,9 +82,11 @@ def conduct(
         See `execution.local.execute`.
     on_progress : callable
         Told several times a second at most.
+    keeper : Keeper, optional
+        Writes each network before its result is stored: what the store calls done is then kept already.
     """
     return _Conductor(
-        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress
+        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress, keeper
     ).conduct()
 
 
@@ -96,6 +101,7 @@ class _Conductor:
     budget: "Budget"
     stop: "Stop"
     on_progress: Callable[[Progress], None]
+    keeper: Keeper | None
     began: float = field(default_factory=time.monotonic)
     told_at: float = 0.0
     finished: int = 0
@@ -153,11 +159,18 @@ class _Conductor:
             self.writer.start(run.id for run in event.group.runs)
         elif isinstance(event, Finished):
             self.active.pop(event.result.run.id, None)
-            self.writer.commit(event.result)
+            self.store(event.result)
             self.statuses[event.result.run.id] = event.result.status
             self.finished += 1
             if event.result.status == "done":
                 self.learn(event.result)
+
+    def store(self, result: RunResult) -> None:
+        if self.keeper is not None:
+            self.keeper.write(result, catalog.info(result.run.cell.dataset, self.settings.data_dir))
+        self.writer.commit(result)
+        if self.keeper is not None:
+            self.keeper.tidy(result.run.cell)
 
     def learn(self, result: RunResult) -> None:
         cell = result.run.cell

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,15 @@ from mnistlab import study as studies
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset, DatasetInfo
-from mnistlab.errors import ConfigurationError, MachineError
+from mnistlab.errors import ConfigurationError, DataError, MachineError
+from mnistlab.keeping import Keeper, check_keep, kept_path, network_of, train_again
+from mnistlab.network import Prediction, TrainedNetwork
 from mnistlab.places import Places, write_file
 from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
 from mnistlab.preprocessing import check_installed
 from mnistlab.price import Prices
+from mnistlab.records import RunResult
+from mnistlab.saving import load, save
 from mnistlab.spec import Cell, Run
 from mnistlab.store import tables
 from mnistlab.store.tables import RunDetail, Store, StudyStatus
@@ -138,8 +142,8 @@ def plan(
 def run(
     source: StudySource, *, store: str | Path | None = None, budget: float | None = None, seeds: int | None = None,
     engine: str = "auto", workers: int | None = None, device: str = "cpu", fresh: bool = False,
-    max_runs: int = MAX_RUNS, places: Places | None = None, on_progress: Callable[[Progress], None] = _silent,
-    notify: Notify = _silent,
+    keep: str = "none", max_runs: int = MAX_RUNS, places: Places | None = None,
+    on_progress: Callable[[Progress], None] = _silent, notify: Notify = _silent,
 ) -> RunSummary:  # fmt: skip
     """Train what the store does not hold yet, round by round, until the study or the budget ends.
 
@@ -160,7 +164,10 @@ def run(
     device : str, default="cpu"
         `cpu` or `gpu`; MachineError where there is none.
     fresh : bool, default=False
-        Forget this study's results first.
+        Forget this study's results first, and the networks kept of them.
+    keep : str, default="none"
+        Which trained networks to keep under `models/`: `all`, or `best`, of every cell the one of highest validation
+        accuracy.
     max_runs : int
         A larger plan is refused.
     places : Places, optional
@@ -178,6 +185,7 @@ def run(
     study, places = as_study(source, seeds=seeds), places or Places.find()
     places = replace(places, store=Path(store)) if store is not None else places
     _check_device(device)
+    check_keep(keep, study.cells)
     study, own = _with_own_data(study, places.data_dir)
     infos, known = _infos(study, own, places.data_dir), open_store(places.store)
     # Faults show before a download.
@@ -194,12 +202,15 @@ def run(
     from mnistlab.store.writer import open_writer
 
     settings = WorkerSettings(
-        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=_threads()
+        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=_threads(),
+        keep=keep != "none",
     )  # fmt: skip
     allowance = Budget(budget, started)
     with open_writer(places.store, holder=f"mnistlab run {study.name}") as writer, stop_on_signals() as stop:
         wanted = [Run(cell, seed) for cell in study.cells for seed in study.seeds]
         if fresh:
+            for one in wanted:
+                kept_path(places.models, one).unlink(missing_ok=True)
             writer.forget([run.id for run in wanted])
         known = open_store(places.store)
         prices = _prices(known, device)
@@ -210,6 +221,7 @@ def run(
         return conduct(
             planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
             settings=settings, budget=allowance, stop=stop, on_progress=on_progress,
+            keeper=_keeper(keep, study, known, places, notify),
         )  # fmt: skip
 
 
@@ -267,8 +279,125 @@ def report(study: str | None = None, *, places: Places | None = None) -> Path:
 
 def show(run: str, *, places: Places | None = None) -> RunDetail:
     """Everything stored about one run, named by its id or a unique prefix of it."""
-    store = open_store((places or Places.find()).store)
-    return store.run_detail(store.find_run(run))
+    places = places or Places.find()
+    store = open_store(places.store)
+    detail = store.run_detail(store.find_run(run))
+    kept = kept_path(places.models, detail.run)
+    return replace(detail, weights=kept if kept.exists() else None)
+
+
+def predict(model: str | Path, images: Sequence[str | Path], *, places: Places | None = None) -> list[Prediction]:
+    """What a kept network says of pictures, each normalised the way the digits of MNIST were.
+
+    Parameters
+    ----------
+    model : str or Path
+        A file that `run` with `keep`, or `export`, has kept; or a run with such a file, named as for `show`.
+    images : sequence of str or Path
+        PNG or JPEG files.
+
+    Raises
+    ------
+    ConfigurationError
+        Neither file nor run is named so.
+    DataError
+        The weights of the run were not kept, or a file is refused.
+    """
+    from mnistlab.drawing import normalise_file
+
+    network = _asked_network(str(model), places)
+    dataset = network.run.cell.dataset
+    drawings = [normalise_file(Path(image), dataset, network.image_shape) for image in images]
+    try:
+        return [network.predict(str(image), drawing) for image, drawing in zip(images, drawings, strict=True)]
+    except ValueError as fault:
+        raise DataError(str(model), str(fault)) from fault
+
+
+def _asked_network(model: str, places: Places | None) -> TrainedNetwork:
+    path = Path(model)
+    # `Path.exists` would fail on a name longer than the system takes.
+    if os.path.lexists(path) or path.suffix == ".safetensors" or os.sep in model:
+        return load(path)
+    detail = show(model, places=places)
+    if (network := _kept_network(_result_of(detail), detail.weights)) is None:
+        raise DataError(f"run {detail.run.id}", "its weights were not kept",
+                        f"`mnistlab export {detail.run.id} --format keras` trains it again and keeps them")  # fmt: skip
+    return network
+
+
+def export(
+    run: str, form: str, *, output: Path | None = None, places: Places | None = None, notify: Notify = _silent
+) -> Path:
+    """Write a run's network for other programs; trained again, and then kept, where its weights were not.
+
+    Parameters
+    ----------
+    run : str
+        Its id or a unique prefix of it.
+    form : str
+        `keras` or `onnx`.
+    output : Path, optional
+        By default beside the kept networks.
+
+    Raises
+    ------
+    ConfigurationError
+        The run has no network, `form` is unknown, or `output` is named otherwise than files of that form are.
+    MachineError
+        The weights could not be had again bit for bit, a package is absent, or the disk is full.
+    """
+    from mnistlab.export import check_format, export_network
+
+    check_format(form)
+    if output is not None and output.suffix != f".{form}":
+        raise ConfigurationError(f"--output {output}", f"a name that ends in .{form} is needed")
+    places = places or Places.find()
+    detail = show(run, places=places)
+    result = _result_of(detail)
+    network = _kept_network(result, detail.weights) or _trained_again(result, places, notify)
+    path = output or kept_path(places.models, result.run).with_suffix(f".{form}")
+    export_network(network, form, path)
+    return path
+
+
+def _result_of(detail: RunDetail) -> RunResult:
+    if detail.result is None or detail.status != "done":
+        raise ConfigurationError(f"run {detail.run.id}", f"it is {detail.status}: only a run that is done has weights")
+    return detail.result
+
+
+def _kept_network(result: RunResult, kept: Path | None) -> TrainedNetwork | None:
+    """The network kept of a run; None where there is none, or one of another training."""
+    network = load(kept) if kept is not None else None
+    return network if network is not None and network.weights_sha256 == result.weights_sha256 else None
+
+
+def _trained_again(result: RunResult, places: Places, notify: Notify) -> TrainedNetwork:
+    from mnistlab.execution.worker import WorkerSettings
+
+    dataset, device, threads = result.run.cell.dataset, result.environment.device, result.environment.threads
+    _check_device(device)
+    seconds = result.ledger.end_to_end_seconds
+    notify(f"run {result.run.id}: its weights were not kept, it is trained again (the first time took {seconds:.3g} s)")
+    sources.fetch(dataset, places.data_dir, offline=places.offline, notify=notify)
+    settings = WorkerSettings(
+        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=threads, keep=True
+    )
+    network = network_of(train_again(result, settings), catalog.info(dataset, places.data_dir))
+    save(network, kept_path(places.models, result.run))
+    return network
+
+
+def _keeper(keep: str, study: Study, store: Store, places: Places, notify: Notify) -> Keeper | None:
+    if keep == "none":
+        return None
+    keeper, cells = Keeper(places.models, keep), {cell.id: cell for cell in study.cells}
+    done = [(Run(cells[cell], seed), accuracy) for cell, seed, accuracy in store.done() if cell in cells]
+    if missing := keeper.know(done):
+        notify(f"{missing:,} finished networks were not kept when they were trained, and are not trained again; "
+               "`mnistlab export RUN --format keras` trains one again and keeps it")  # fmt: skip
+    return keeper
 
 
 def _with_own_data(study: Study, data_dir: Path) -> tuple[Study, dict[str, Dataset]]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,6 +153,23 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """One stage on the way from pixels to probabilities, with what it learned.
+
+    Attributes
+    ----------
+    kind : str
+        A feature step as the cell names it, `dense`, `batch_norm`, an activation, or `softmax`.
+    arrays : tuple of float arrays
+        `standardize`: mean and scale (n,); `pca`: mean (n,), components (k, n); `dense`: kernel (n, m), bias (m,);
+        `batch_norm`: gamma, beta, moving mean and variance (n,). The others have none.
+    """
+
+    kind: str
+    arrays: tuple[NDArray[Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RunResult:
     """Everything a run left behind.
 
@@ -177,6 +194,8 @@ class RunResult:
         Of the trained arrays, in the order of the layers.
     differences : tuple of str
         What this framework did otherwise than the specification says, or than the other framework does.
+    network : tuple of Stage
+        The trained network; empty where nobody asked for it. No store keeps it.
     """
 
     run: Run
@@ -195,6 +214,7 @@ class RunResult:
     validation: Evaluation | None = None
     weights_sha256: str = ""
     differences: tuple[str, ...] = ()
+    network: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Whatever is typed or lies on the disk: one line that says what, why, the way out; the right status; no trace left."""
 
 import gzip
+import json
 import os
+import pickle
 import shlex
 import sqlite3
 import struct
@@ -10,9 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 from rich.cells import cell_len
 
+from mnistlab import saving
+from mnistlab.network import TrainedNetwork
+from mnistlab.records import Stage
+from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.store.schema import APPLICATION_ID, SCHEMA_VERSION
 
 PREFIX = "mnistlab: error: "
@@ -472,3 +479,59 @@ def test_no_line_is_wider_than_the_terminal(mnistlab, monkeypatch, line):
 
 def test_help_has_no_colours_where_none_are_wanted(process, home):
     assert "\x1b" not in process("run", "--help", cwd=home, NO_COLOR="1").out
+
+
+# Model files. tests/test_saving.py has every forged one, for the function that reads them.
+
+
+def _forged(path, change):
+    """A network whose description was changed, with a checksum that fits."""
+    network = TrainedNetwork(Run(Cell(Architecture((2,)), dataset="digits"), 0), (8, 8), tuple("0123456789"), (
+        Stage("scale"), Stage("dense", (np.ones((64, 2), "f4"), np.ones(2, "f4"))), Stage("relu"),
+        Stage("dense", (np.ones((2, 10), "f4"), np.ones(10, "f4"))), Stage("softmax"),
+    ), "0" * 64)  # fmt: skip
+    saving.save(network, path)
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    description, arrays = json.loads(header["__metadata__"]["mnistlab"]), safetensors.numpy.load(content)
+    change(description, arrays)
+    text = json.dumps(description)
+    metadata = {"mnistlab": text, "sha256": saving._sha256(text, arrays)}
+    path.write_bytes(safetensors.numpy.save(arrays, metadata))
+
+
+def _poison(description, arrays):
+    arrays["0003.dense.bias"] = np.full(10, np.nan, "f4")
+
+
+def _zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../config.json", "{}")
+
+
+MODELS = [
+    (lambda path: path.write_bytes(pickle.dumps([1.0])), "this is a pickle (only the `.safetensors` files of"),
+    (_zip, "this is a zip archive, as `.keras` files are"),
+    (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)), "this is HDF5"),
+    (lambda path: path.write_bytes(b"\x08\x09\x12\x08somebody" + bytes(64)), "this is ONNX"),
+    (lambda path: path.write_bytes(b""), "not a file that mnistlab wrote, or cut off"),
+    (os.mkfifo, "not a regular file"),
+    (Path.mkdir, "not a regular file"),
+    (lambda path: None, "no such file"),
+    (lambda path: _forged(path, lambda d, a: d["stages"].insert(1, "lambda")), "stage 2 is 'lambda', where dense"),
+    (lambda path: _forged(path, lambda d, a: d.update(format=2)), "written in format 2 of a newer mnistlab"),
+    (lambda path: _forged(path, lambda d, a: a.update({"../x": np.ones(2, "f4")})), "its arrays are not those of"),
+    (lambda path: _forged(path, lambda d, a: a.update({"0001.dense.kernel": np.ones((2, 64), "f4")})),
+     "0001.dense.kernel is F32 (2, 64), where numbers of (64, 2) are expected"),
+    (lambda path: _forged(path, _poison), "a weight is not a finite number"),
+    (lambda path: (_forged(path, lambda d, a: None), path.write_bytes(path.read_bytes()[:-9])), "damaged"),
+    (lambda path: (_forged(path, lambda d, a: None), path.write_bytes(path.read_bytes()[:-1] + b"\x41")),
+     "its checksum is wrong: it is not as it was written"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "said"), MODELS, ids=[said[:30] for _, said in MODELS])
+def test_a_model_file_that_is_none_is_refused(refused, home, make, said):
+    Image.new("L", (20, 20), 255).save(home / "a.png")
+    make(home / "a.safetensors")
+    assert refused("predict a.safetensors a.png", 3, said).startswith("a.safetensors: ")

@@ -3,7 +3,10 @@
 import pytest
 
 HEAVY = {"jax", "keras", "pandas", "matplotlib", "scipy", "sklearn"}
-VERBS = {"run", "plan", "load_config", "results", "status", "show", "report", "open_store", "data_fetch", "data_show"}
+VERBS = {
+    "run", "plan", "load_config", "results", "status", "show", "report", "predict", "export", "open_store",
+    "data_fetch", "data_show",
+}  # fmt: skip
 LOADED = """
 import sys
 from mnistlab.cli.app import main
@@ -25,7 +28,7 @@ NAMES = f"""
 import sys, mnistlab
 assert not [name for name in ("numpy", "mnistlab.lab", "mnistlab.study") if name in sys.modules]
 assert {VERBS} <= set(dir(mnistlab)) and {VERBS} == set(mnistlab.__all__)
-import mnistlab.plan, mnistlab.report.html  # modules of the same name as a verb
+import mnistlab.plan, mnistlab.export, mnistlab.report.html  # modules of the same name as a verb
 for verb in mnistlab.__all__:
     assert callable(getattr(mnistlab, verb)), verb
     assert getattr(mnistlab, verb) is getattr(mnistlab.lab, verb), verb

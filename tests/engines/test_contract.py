@@ -2,11 +2,15 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mnistlab.engines.base import _ENGINES, get_engine
+from mnistlab.datasets import catalog
+from mnistlab.engines.base import _ENGINES, get_engine, weights_sha256
+from mnistlab.metrics import evaluate
+from mnistlab.network import TrainedNetwork
 from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
 
 ENGINES = [(name, framework) for name, frameworks in _ENGINES.items() for framework in frameworks]
@@ -60,6 +64,17 @@ def test_the_curve_ends_where_the_evaluation_stands(train, framework):
     assert last.test_accuracy == result.test.accuracy
     assert last.validation_accuracy == result.validation.accuracy
     assert last.validation_loss == pytest.approx(result.validation.log_loss, abs=1e-5)
+
+
+def test_a_result_holds_the_network_that_was_tested(train, framework, prepare_run):
+    run = Run(cell_of(framework, features=Features(("standardize", "pca:20")), training=Training(epochs=20)), 0)
+    [result] = train(run)
+    network = TrainedNetwork(run, (8, 8), tuple("0123456789"), result.network, result.weights_sha256)
+    digits = catalog.load("digits", Path()).images[result.test.digits.indices]
+    found = evaluate(network.predict_proba(digits), result.test.digits)
+    np.testing.assert_array_equal(found.predicted, result.test.predicted)
+    assert found.log_loss == pytest.approx(result.test.log_loss, abs=1e-6)
+    assert weights_sha256(a for stage in network.stages[2:] for a in stage.arrays) == result.weights_sha256
 
 
 def test_a_callback_hears_of_every_epoch(train, framework):

@@ -45,6 +45,8 @@ for _place, _help in {
     "results:results": "Print the table of a study, every accuracy with its interval.",
     "results:show": "Print everything stored about one run, and the command that repeats it.",
     "results:report": "Write a study's report: one HTML file that needs nothing else.",
+    "models:predict": "Say which digit a picture shows, with the probability of each class.",
+    "models:export": "Write a trained network as a file of Keras or ONNX.",
 }.items():
     app.command(f"mnistlab.cli.{_place}", name=_place.partition(":")[2], help=_help)
 

@@ -129,6 +129,7 @@ def run_document(detail: RunDetail) -> dict[str, Any]:
         "run": detail.run.id, "seed": detail.run.seed, "status": detail.status, "attempt": detail.attempt,
         "started_at": detail.started_at, "finished_at": detail.finished_at, "studies": detail.studies,
         **cell_document(cell, detail.size), "command": repeat_command(detail),
+        "weights": None if detail.weights is None else str(detail.weights),
     }  # fmt: skip
     if (result := detail.result) is not None:
         plain = ("engine", "program", "members", "reason", "epochs_done", "best_epoch", "stopped_by", "weights_sha256",
@@ -151,6 +152,9 @@ def _evaluation(found: Evaluation | None) -> dict[str, Any] | None:
 def run_text(detail: RunDetail, width: int) -> str:
     """Everything about one run, for people."""
     lines = [f"run {detail.run.id}: {detail.run.cell.label}, seed {detail.run.seed}", f"status: {detail.status}"]
+    if detail.status == "done":
+        export = f"not kept; `mnistlab export {detail.run.id} --format keras` trains it again and keeps them"
+        lines.append(f"weights: {detail.weights or export}")
     if detail.result is not None:
         lines += _result_lines(detail.result, width)
     return "\n".join([*lines, "", "Repeat it:", f"  {repeat_command(detail)}"])

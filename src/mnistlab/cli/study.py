@@ -87,6 +87,7 @@ def run(
     workers: Whole | None = None,
     device: str = "cpu",
     fresh: Annotated[bool, Parameter(negative="")] = False,
+    keep: str = "none",
     yes: Annotated[bool, Parameter(negative="")] = False,
     max_runs: Whole = lab.MAX_RUNS,
     json: Json = False,
@@ -110,7 +111,10 @@ def run(
     device
         cpu or gpu.
     fresh
-        Forget this study's results and start anew.
+        Forget this study's results, and the networks kept of them, and start anew.
+    keep
+        Keep trained networks under models/ for predict and export: none, all, or best (of every cell the one of highest
+        validation accuracy).
     yes
         Do not ask before a study of more than an hour.
     max_runs
@@ -123,13 +127,14 @@ def run(
         if seconds is None and not yes and sys.stdin.isatty() and sys.stderr.isatty():
             _ask(lab.plan(source, engine=engine, workers=workers, max_runs=max_runs, places=places))
         summary = lab.run(
-            source, budget=seconds, engine=engine, workers=workers, device=device, fresh=fresh, max_runs=max_runs,
-            places=places, on_progress=progress, notify=notify,
+            source, budget=seconds, engine=engine, workers=workers, device=device, fresh=fresh, keep=keep,
+            max_runs=max_runs, places=places, on_progress=progress, notify=notify,
         )  # fmt: skip
     if json:
         emit_json(documents.summary_document(summary))
     else:
-        emit(documents.summary_text(summary, source.words, (where or Where()).words))
+        words = source.words if keep == "none" else f"{source.words} --keep {keep}"
+        emit(documents.summary_text(summary, words, (where or Where()).words))
     return summary.exit_status
 
 

@@ -50,8 +50,9 @@ class Engine(Protocol):
     the environment to record. It yields one `RunResult` per run as soon as that run is finished, in any order, and
     calls `on_epoch` after every epoch. Its ledger holds compilation, steps and evaluation; the caller adds the rest.
     A loss that is not a number ends a run as `diverged`. Everything random comes from the run's seed: the same run
-    gives the same bits whatever ran before it. Any other fault is raised. An engine never sees a test digit before
-    training is over, except to measure it, and learns nothing from validation but when to stop.
+    gives the same bits whatever ran before it. The result of a run that is done holds its network, as
+    `network.stages_of` gives it. Any other fault is raised. An engine never sees a test digit before training is over,
+    except to measure it, and learns nothing from validation but when to stop.
 
     `probe` trains a few hundred steps of one architecture on the arrays given and reports their cost.
     """

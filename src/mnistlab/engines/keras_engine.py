@@ -18,6 +18,7 @@ from mnistlab.engines.base import (
     metered,
     weights_sha256,
 )
+from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Ledger, RunResult
 from mnistlab.seeds import stream
@@ -188,6 +189,7 @@ class _Training:
             epochs_done=len(self.records), best_epoch=stopping.best_epoch + 1 if stopping else None,
             stopped_by="early_stopping" if early else "epochs", epochs=tuple(self.records), test=test,
             validation=validation, weights_sha256=weights_sha256(weights),
+            network=stages_of(self.run.cell, self.data.pipeline, weights),
         )  # fmt: skip
 
     def ledger(self) -> Ledger:

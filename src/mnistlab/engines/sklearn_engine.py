@@ -23,9 +23,12 @@ from mnistlab.engines.base import (
     weights_sha256,
 )
 from mnistlab.ffn_model import classifier_parameters, differences_from_keras
+from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Ledger, RunResult, StoppedBy
 from mnistlab.spec import Run
+
+_NEVER = -1e30  # a bias whose softmax output is exactly 0
 
 
 class _StopTraining(Exception):  # noqa: N818 - a signal, not an error
@@ -122,8 +125,30 @@ def _train_one(run: Run, data: PreparedData, environment: Environment, on_epoch:
         run, "done", "reference", environment, _ledger(clock), program="MLPClassifier.fit", epochs_done=len(records),
         best_epoch=stopping.best_epoch if stopping else None, stopped_by=stopped_by, epochs=tuple(records), test=test,
         validation=validation, differences=differences_from_keras(run.cell),
-        weights_sha256=weights_sha256(a for pair in zip(model.coefs_, model.intercepts_, strict=True) for a in pair),
+        weights_sha256=weights_sha256(_weights(model)),
+        network=stages_of(run.cell, data.pipeline, [*_weights(model)[:-2], *_softmax_layer(model, data.n_classes)]),
     )  # fmt: skip
+
+
+def _weights(model: MLPClassifier) -> list[Any]:
+    """Kernel and bias of every layer, one after the other."""
+    return [array for pair in zip(model.coefs_, model.intercepts_, strict=True) for array in pair]
+
+
+def _softmax_layer(model: MLPClassifier, n_classes: int) -> tuple[Any, Any]:
+    """The last layer with a column for every class.
+
+    scikit-learn leaves out classes it never saw, and gives two classes one logistic output: 1/(1+exp(-z)) is the second
+    softmax output of 0 and z.
+    """
+    kernel, bias = model.coefs_[-1], model.intercepts_[-1]
+    if len(model.classes_) == n_classes == kernel.shape[1]:
+        return kernel, bias
+    if model.out_activation_ == "logistic":
+        kernel, bias = np.pad(kernel, ((0, 0), (1, 0))), np.pad(bias, (1, 0))
+    whole = np.zeros((len(kernel), n_classes), kernel.dtype), np.full(n_classes, _NEVER, bias.dtype)
+    whole[0][:, model.classes_], whole[1][model.classes_] = kernel, bias
+    return whole
 
 
 def _fit(model: MLPClassifier, X: Any, y: Any) -> bool:

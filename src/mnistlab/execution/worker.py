@@ -34,12 +34,14 @@ _USED_BY_ALL = ("sklearn.decomposition", "sklearn.metrics", "sklearn.pipeline", 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker must know: where data and computed features lie, what it may use, where its coordinator listens."""
+    """What a worker must know: where data and computed features lie, what it may use, whether trained networks are sent
+    home, where its coordinator listens."""
 
     data_dir: Path
     processed_dir: Path | None = None
     device: str = "cpu"
     threads: int = 1
+    keep: bool = False
     address: str = ""
     authkey: bytes = b""
 
@@ -110,7 +112,7 @@ class _Worker:
         ledger = dataclasses.replace(ledger, idle_seconds=max(0.0, now - self.ended_at - ledger.wall_seconds))
         self.import_seconds = self.load_seconds = 0.0
         self.ended_at = now
-        return dataclasses.replace(result, ledger=ledger)
+        return dataclasses.replace(result, ledger=ledger, network=result.network if self.settings.keep else ())
 
     def send(self, kind: str, *content: object) -> None:
         if self.line is not None:

@@ -61,7 +61,10 @@ class StudyStatus:
 
 @dataclass(frozen=True, slots=True)
 class RunDetail:
-    """Everything about one run; `result` is None until an attempt has ended. Times in seconds since 1970 UTC."""
+    """Everything about one run; `result` is None until an attempt has ended. Times in seconds since 1970 UTC.
+
+    `weights` is the file its trained network is kept in, as whoever knows the folder found it.
+    """
 
     run: Run
     size: CellSize
@@ -71,6 +74,7 @@ class RunDetail:
     finished_at: float | None
     studies: tuple[str, ...]
     result: RunResult | None
+    weights: Path | None = None
 
 
 def open_store(path: Path) -> "Store":
@@ -154,6 +158,12 @@ class Store:
     def statuses(self, study: str | None = None) -> dict[str, str]:
         """Status by run id."""
         return dict(self._rows(f"SELECT id, {_STATUS} FROM run WHERE {_OF_STUDY}", {"study": study})[1])
+
+    def done(self) -> list[tuple[str, int, float | None]]:
+        """Cell, seed and validation accuracy (None: no validation digits) of every run that is done."""
+        query = """SELECT run.cell, seed, 1.0 * n_correct / prediction.n FROM run
+                   LEFT JOIN prediction ON prediction.run = run.id AND part = 'validation' WHERE status = 'done'"""
+        return [(cell, seed, accuracy) for cell, seed, accuracy in self._rows(query)[1]]
 
     def finished(self, study: str | None = None) -> set[str]:
         """Ids of the runs that are done or diverged: never to be trained again."""
