@@ -142,7 +142,8 @@ def run(
 
     settings = WorkerSettings(places.data_dir.resolve(), device=device, threads=_threads())
     allowance = Budget(budget, started)
-    with open_writer(places.store, holder=f"mnistlab run {study.name}") as writer, stop_on_signals() as stop:
+    holder = f"mnistlab run {study.name}"
+    with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         wanted = [Run(cell, seed) for cell in study.cells for seed in study.seeds]
         if fresh:
             writer.forget([run.id for run in wanted])
