@@ -12,7 +12,9 @@ from mnistlab.store import schema
 from mnistlab.store.tables import open_store
 from mnistlab.store.writer import open_writer
 
-STORES = {int(path.stem.rpartition("-")[2]): path for path in (Path(__file__).parent / "stores").glob("schema-*.sqlite")}
+STORES = {
+    int(path.stem.rpartition("-")[2]): path for path in (Path(__file__).parent / "stores").glob("schema-*.sqlite")
+}
 OLDER = sorted(schema.MIGRATIONS)
 
 

@@ -1,4 +1,4 @@
-"""The file itself: opening, checking and migrating it, the lock of its one writer, SQLite's faults in a user's words."""
+"""The file itself: opening, checking, migrating it, the lock of its one writer, SQLite's faults in a user's words."""
 
 import errno
 import fcntl

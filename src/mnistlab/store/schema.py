@@ -246,8 +246,8 @@ def _grown(table: Table, *new: str) -> list[str]:
     """
     names = [column.name for column in table.columns if column.name not in new and "GENERATED" not in column.kind]
     listed = ", ".join(names)
-    return [f"ALTER TABLE {table.name} RENAME TO older", table.sql,
-            f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM older ORDER BY rowid", "DROP TABLE older"]  # fmt: skip
+    copy = f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM older ORDER BY rowid"
+    return [f"ALTER TABLE {table.name} RENAME TO older", table.sql, copy, "DROP TABLE older"]
 
 
 # Older format → SQL that turns a store of it into one of the present format.
