@@ -8,12 +8,28 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnistlab.lab import data_fetch, data_show, open_store, plan, report, results, run, show, status
+    from mnistlab.lab import (
+        data_fetch,
+        data_show,
+        doctor,
+        open_store,
+        plan,
+        report,
+        rescue,
+        results,
+        run,
+        settings,
+        show,
+        status,
+    )
     from mnistlab.study import load_config
 
 __version__ = "0.1.0"
 
-__all__ = ["data_fetch", "data_show", "load_config", "open_store", "plan", "report", "results", "run", "show", "status"]
+__all__ = [
+    "data_fetch", "data_show", "doctor", "load_config", "open_store", "plan", "report", "rescue", "results", "run",
+    "settings", "show", "status",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

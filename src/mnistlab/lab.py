@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnistlab import places as found_places
 from mnistlab import study as studies
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources
 from mnistlab.datasets.catalog import Dataset
 from mnistlab.errors import ConfigurationError, MachineError
-from mnistlab.places import Places
+from mnistlab.places import Places, Setting
 from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
 from mnistlab.price import Prices
 from mnistlab.spec import Run
@@ -29,6 +30,8 @@ from mnistlab.study import Study, load_config
 
 if TYPE_CHECKING:
     from mnistlab.analysis.results import ResultsTable
+    from mnistlab.instruments.doctor import Check
+    from mnistlab.store.rescue import Rescue
 
 Notify = Callable[[str], None]
 StudySource = Study | Mapping[str, Any] | str | Path
@@ -214,6 +217,32 @@ def show(run: str, *, places: Places | None = None) -> RunDetail:
     """Everything stored about one run, named by its id or a unique prefix of it."""
     store = open_store((places or Places.find()).store)
     return store.run_detail(store.find_run(run))
+
+
+def doctor(*, places: Places | None = None) -> "list[Check]":
+    """What this machine has and lacks, each with the command that mends it; nothing is changed."""
+    from mnistlab.instruments.doctor import examine
+
+    return examine(places or Places.find())
+
+
+def settings(
+    home: str | Path | None = None, store: str | Path | None = None, data_dir: str | Path | None = None,
+    offline: bool = False,
+) -> list[Setting]:  # fmt: skip
+    """Every setting with these arguments, and where it comes from; behind ours, the variables of others we honour."""
+    from mnistlab.instruments.environment import VARIABLES
+
+    honoured = [Setting(name, os.environ.get(name), "environment" if name in os.environ else "default")
+                for name in (*VARIABLES, "NO_COLOR", "FORCE_COLOR")]  # fmt: skip
+    return [*found_places.settings(home, store, data_dir, offline), *honoured]
+
+
+def rescue(damaged: str | Path, new: str | Path) -> "Rescue":
+    """Save what can be read of a damaged store into a new file; see `store.rescue.rescue`."""
+    from mnistlab.store import rescue as rescuing
+
+    return rescuing.rescue(Path(damaged), Path(new))
 
 
 def _plan(

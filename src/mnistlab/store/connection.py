@@ -37,7 +37,7 @@ def faults_of(path: Path) -> Iterator[None]:
 
 def damaged(path: Path, error: Exception) -> StoreError:
     """The fault of a file whose content makes no sense."""
-    return StoreError(str(path), f"the file is damaged: {error}", "restore a copy, or name another file with --store")
+    return StoreError(str(path), f"the file is damaged: {error}", f"restore a copy, or: mnistlab rescue {path} NEW")
 
 
 def _sqlite_fault(path: Path, error: sqlite3.Error) -> MnistlabError | None:
@@ -233,6 +233,13 @@ def writer_lives(path: Path) -> bool:
         return not _lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def writer_of(path: Path) -> str | None:
+    """Who holds the writer's lock now, such as `process 123, mnistlab run lab`; None where nobody does."""
+    if not writer_lives(path):
+        return None
+    return _lock_path(path).read_text(encoding="utf-8", errors="replace") or "another process"
 
 
 def _lock_path(path: Path) -> Path:
