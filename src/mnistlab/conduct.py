@@ -7,12 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.plan import Group, Plan, PlannedCell, architecture_key, work_of
 from mnistlab.price import Prices, Work
-from mnistlab.records import RunResult
+from mnistlab.records import Measurement, RunResult
 from mnistlab.spec import Run
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mnistlab.execution.stop import Budget, Stop
     from mnistlab.execution.worker import WorkerSettings
     from mnistlab.store.writer import StoreWriter
+
+    Happening: TypeAlias = Plan | Event | Measurement
 
 # What a probe takes with the start of its process: none is begun when less of the budget is left.
 _PROBE_SECONDS = 15.0
@@ -61,6 +63,7 @@ class RunSummary:
 def conduct(
     plan: Plan, writer: "StoreWriter", prices: Prices, *, statuses: Mapping[str, str], measured: Collection[str],
     settings: "WorkerSettings", budget: "Budget", stop: "Stop", on_progress: Callable[[Progress], None],
+    on_event: "Callable[[Happening], None]" = lambda _: None,
 ) -> RunSummary:  # fmt: skip
     """Train what a plan still asks for, round by round; after the first round every architecture is measured once.
 
@@ -79,9 +82,12 @@ def conduct(
         See `execution.local.execute`.
     on_progress : callable
         Told several times a second at most.
+    on_event : callable
+        Told everything that happens: the plan first, then what the engines say, a result when it is stored, and what
+        was measured. A fault that it raises ends the study as Ctrl-C does.
     """
     return _Conductor(
-        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress
+        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress, on_event
     ).conduct()
 
 
@@ -96,6 +102,7 @@ class _Conductor:
     budget: "Budget"
     stop: "Stop"
     on_progress: Callable[[Progress], None]
+    on_event: "Callable[[Happening], None]"
     began: float = field(default_factory=time.monotonic)
     told_at: float = 0.0
     finished: int = 0
@@ -105,6 +112,7 @@ class _Conductor:
     active: dict[str, tuple[float, float]] = field(default_factory=dict)  # run → when begun, predicted seconds
 
     def conduct(self) -> RunSummary:
+        self.on_event(self.plan)
         first, *rest = self.plan.rounds or [()]
         later = list(itertools.chain.from_iterable(rest))
         if self.train(list(first), later):
@@ -158,6 +166,7 @@ class _Conductor:
             self.finished += 1
             if event.result.status == "done":
                 self.learn(event.result)
+        self.on_event(event)
 
     def learn(self, result: RunResult) -> None:
         cell = result.run.cell
@@ -186,6 +195,7 @@ class _Conductor:
             )  # fmt: skip
             if found is not None:
                 self.writer.add_measurement(found)
+                self.on_event(found)
 
     def tell(self, note: str = "") -> None:
         now = time.monotonic()

@@ -30,6 +30,7 @@ from mnistlab.study import Study, load_config
 
 if TYPE_CHECKING:
     from mnistlab.analysis.results import ResultsTable
+    from mnistlab.conduct import Happening
     from mnistlab.instruments.doctor import Check
     from mnistlab.store.rescue import Rescue
 
@@ -96,7 +97,7 @@ def run(
     source: StudySource, *, store: str | Path | None = None, budget: float | None = None, seeds: int | None = None,
     engine: str = "auto", workers: int | None = None, device: str = "cpu", fresh: bool = False,
     max_runs: int = MAX_RUNS, places: Places | None = None, on_progress: Callable[[Progress], None] = _silent,
-    notify: Notify = _silent,
+    on_event: "Callable[[Happening], None]" = _silent, notify: Notify = _silent,
 ) -> RunSummary:  # fmt: skip
     """Train what the store does not hold yet, round by round, until the study or the budget ends.
 
@@ -121,8 +122,8 @@ def run(
     max_runs : int
         A larger plan is refused.
     places : Places, optional
-    on_progress, notify : callable
-        Told where the study stands, and what else its user should know.
+    on_progress, on_event, notify : callable
+        Told where the study stands, what happens (see `conduct.conduct`), and what else its user should know.
 
     Returns
     -------
@@ -157,7 +158,7 @@ def run(
         stored = known.statuses(study.name)
         return conduct(
             planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
-            settings=settings, budget=allowance, stop=stop, on_progress=on_progress,
+            settings=settings, budget=allowance, stop=stop, on_progress=on_progress, on_event=on_event,
         )  # fmt: skip
 
 
