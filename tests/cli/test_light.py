@@ -3,7 +3,8 @@
 import pytest
 
 HEAVY = {"jax", "keras", "pandas", "matplotlib", "scipy", "sklearn"}
-VERBS = {"run", "plan", "load_config", "results", "status", "show", "report", "open_store", "data_fetch", "data_show"}
+VERBS = {"run", "plan", "load_config", "results", "status", "show", "report", "open_store", "data_fetch", "data_show",
+         "doctor", "rescue", "settings"}  # fmt: skip
 LOADED = """
 import sys
 from mnistlab.cli.app import main
@@ -14,7 +15,8 @@ finally:
 """
 
 
-@pytest.mark.parametrize("line", ["--help", "status", "status --json", "plan smoke", "run --help", "data --help"])
+@pytest.mark.parametrize("line", ["--help", "status", "status --json", "plan smoke", "run --help", "data --help", "config show",
+                                  "rescue --help"])  # fmt: skip
 def test_a_command_that_must_answer_at_once_loads_nothing_heavy(process, home, planned, line):
     answer = process(*line.split(), cwd=home, program=("-c", LOADED))
     loaded = set(answer.err.split())

@@ -23,13 +23,14 @@ from mnistlab.errors import DataError, MnistlabError
 from mnistlab.instruments.resources import available_bytes, usable_cores
 from mnistlab.places import Places
 from mnistlab.plan import cell_size, run_bytes
-from mnistlab.store.connection import OLDEST_SQLITE, connect_to_read, faults_of, writer_of
+from mnistlab.store.connection import OLDEST_SQLITE, connect_to_read, damaged, faults_of, writer_of
 from mnistlab.store.schema import SCHEMA_VERSION
 from mnistlab.study import load_config
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+Status = Literal["ok", "warn", "fail"]
 OLDEST_PYTHON = (3, 11)
 MIN_DISK_BYTES = 10**9  # the data, and a study of some thousand networks
 _ASK_SECONDS = 60.0
@@ -51,14 +52,14 @@ class Check:
     """One thing looked at; `remedy` is the command that mends it, empty where nothing is wrong."""
 
     name: str
-    status: Literal["ok", "warn", "fail"]
+    status: Status
     detail: str
     remedy: str = ""
 
 
 def examine(places: Places) -> list[Check]:
     """Every check, in the order of a person who looks for a fault. Leaves nothing behind; connects to nothing."""
-    return [check for name, look in _CHECKS.items() for check in _guarded(name, look, places)]
+    return [check for name, look in CHECKS.items() for check in _guarded(name, look, places)]
 
 
 def _guarded(name: str, look: Callable[[Places], Iterator[Check]], places: Places) -> Iterator[Check]:
@@ -68,11 +69,19 @@ def _guarded(name: str, look: Callable[[Places], Iterator[Check]], places: Place
         yield Check(name, "fail", f"could not be looked at: {type(fault).__name__}: {fault}", "make setup")
 
 
+def _judged(name: str, good: bool, detail: str, remedy: str, otherwise: Status = "warn") -> Check:
+    return Check(name, "ok", detail) if good else Check(name, otherwise, detail, remedy)
+
+
 def _python(_places: Places) -> Iterator[Check]:
-    enough = sys.version_info >= OLDEST_PYTHON
-    wanted = ".".join(map(str, OLDEST_PYTHON))
-    yield Check("python", "ok" if enough else "fail", platform.python_version(),
-                "" if enough else f"install Python {wanted} or newer")  # fmt: skip
+    good = sys.version_info >= OLDEST_PYTHON
+    yield _judged("python", good, platform.python_version(), f"install Python {_dotted(OLDEST_PYTHON)}", "fail")
+    good, remedy = sqlite3.sqlite_version_info >= OLDEST_SQLITE, f"a Python with SQLite {_dotted(OLDEST_SQLITE)}"
+    yield _judged("sqlite", good, sqlite3.sqlite_version, remedy, "fail")
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def _packages(_places: Places) -> Iterator[Check]:
@@ -104,7 +113,7 @@ def _requirements() -> "list[tuple[Requirement, str | None]]":
     return [(Requirement(line), extra) for extra, lines in groups.items() for line in lines]
 
 
-def _package(wanted: "Requirement", tested: dict[str, str], missing: Literal["warn", "fail"]) -> Iterator[Check]:
+def _package(wanted: "Requirement", tested: dict[str, str], missing: Status) -> Iterator[Check]:
     """The fault of one package, if it has one."""
     name, install = f"package {wanted.name}", f"python -m pip install '{wanted.name}{wanted.specifier}'"
     try:
@@ -143,22 +152,18 @@ def _importable(module: str) -> bool:
 
 def _keras(_places: Places) -> Iterator[Check]:
     backend = choose_backend()
-    if backend in ("jax", "tensorflow", "torch") and _importable(backend):
-        yield Check("keras backend", "ok", backend)
-    else:
-        yield Check("keras backend", "fail", f"{backend} is not installed", "unset KERAS_BACKEND")
+    good = backend in ("jax", "tensorflow", "torch") and _importable(backend)
+    yield _judged("keras backend", good, backend + (" is installed" if good else " is not installed"),
+                  "unset KERAS_BACKEND", "fail")  # fmt: skip
 
 
 def _devices(_places: Places) -> Iterator[Check]:
     """Asked in a process of its own: a driver may hang, and JAX takes most of a device's memory for who asks."""
     status, said = _ask(_JAX)
-    if status != 0:
-        yield Check("jax devices", "warn", f"JAX does not start: {said}", "export JAX_PLATFORMS=cpu")
-    elif Path("/dev/nvidiactl").exists() and "cuda" not in said and "gpu" not in said:
-        yield Check("jax devices", "warn", f"{said}; there is an NVIDIA device it does not use",
-                    "python -m pip install 'jax[cuda12]'")  # fmt: skip
-    else:
-        yield Check("jax devices", "ok", said)
+    unused = Path("/dev/nvidiactl").exists() and "cuda" not in said and "gpu" not in said
+    remedy = "python -m pip install 'jax[cuda12]'" if unused and status == 0 else "export JAX_PLATFORMS=cpu"
+    more = "; JAX does not start" if status != 0 else "; the NVIDIA device here is not used" if unused else ""
+    yield _judged("jax devices", not more, f"{said}{more}", remedy)
 
 
 def _ask(code: str) -> tuple[int | None, str]:
@@ -181,27 +186,13 @@ def _cores(_places: Places) -> Iterator[Check]:
             yield Check("threads", "warn", f"{name}={text}, and there are {cores} cores", f"unset {name}")
 
 
-def _memory(_places: Places) -> Iterator[Check]:
+def _room(places: Places) -> Iterator[Check]:
     cells = load_config("lab").cells
     needed = max(run_bytes(cell, cell_size(cell, catalog.info(cell.dataset))) for cell in cells)
-    free = available_bytes()
+    free, disk = available_bytes(), shutil.disk_usage(_nearest(places.home)).free
     detail = f"{free / 1e9:.1f} GB free, the largest network of lab needs {needed / 1e9:.1f} GB"
-    enough = free >= needed
-    yield Check("memory", "ok" if enough else "warn", detail, "" if enough else "close other programs")
-
-
-def _disk(places: Places) -> Iterator[Check]:
-    free = shutil.disk_usage(_nearest(places.home)).free
-    enough = free >= MIN_DISK_BYTES
-    yield Check("disk", "ok" if enough else "warn", f"{free / 1e9:.1f} GB free",
-                "" if enough else "make room, or name another disk with --home DIR")  # fmt: skip
-
-
-def _sqlite(_places: Places) -> Iterator[Check]:
-    enough = sqlite3.sqlite_version_info >= OLDEST_SQLITE
-    wanted = ".".join(map(str, OLDEST_SQLITE))
-    yield Check("sqlite", "ok" if enough else "fail", sqlite3.sqlite_version,
-                "" if enough else f"use a newer Python: {wanted} or newer is needed")  # fmt: skip
+    yield _judged("memory", free >= needed, detail, "close other programs")
+    yield _judged("disk", disk >= MIN_DISK_BYTES, f"{disk / 1e9:.1f} GB free", "another disk with --home DIR")
 
 
 def _folders(places: Places) -> Iterator[Check]:
@@ -231,11 +222,10 @@ def _store(places: Places) -> Iterator[Check]:
     try:
         with faults_of(path), closing(connect_to_read(path)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise damaged(path, found)
     except MnistlabError as fault:
         yield Check("store", "fail", f"{path}: {fault.why}", fault.way_out)
-        return
-    if found != "ok":
-        yield Check("store", "fail", f"{path}: damaged: {found}", f"mnistlab rescue {path} NEW")
         return
     with path.open("rb") as file:
         version = int.from_bytes(file.read(64)[60:])  # PRAGMA user_version
@@ -246,14 +236,11 @@ def _store(places: Places) -> Iterator[Check]:
 
 def _fonts(_places: Places) -> Iterator[Check]:
     status, said = _ask(_FONTS)
-    if status != 0:
-        yield Check("fonts", "warn", f"DejaVu Sans is not found: {said}",
-                    "python -m pip install --force-reinstall matplotlib")  # fmt: skip
-    elif said == "lost":  # into a folder that Matplotlib makes for one process
-        yield Check("fonts", "warn", "DejaVu Sans; the list of fonts cannot be kept and is made each time",
-                    "export MPLCONFIGDIR=DIR")  # fmt: skip
+    if status == 0:
+        detail = "DejaVu Sans" + ("" if said == "kept" else "; the list of fonts cannot be kept and is made each time")
+        yield _judged("fonts", said == "kept", detail, "export MPLCONFIGDIR=DIR")
     else:
-        yield Check("fonts", "ok", "DejaVu Sans")
+        yield Check("fonts", "warn", said, "python -m pip install --force-reinstall matplotlib")
 
 
 def _data(places: Places) -> Iterator[Check]:
@@ -271,12 +258,11 @@ def _data(places: Places) -> Iterator[Check]:
 
 def _npm(_places: Places) -> Iterator[Check]:
     found = shutil.which("npm")
-    yield Check("npm", "ok" if found else "warn", found or "not found: one source of MNIST less",
-                "" if found else "install Node.js, which brings npm")  # fmt: skip
+    yield _judged("npm", found is not None, found or "not found: one source of MNIST less",
+                  "install Node.js, which brings npm")  # fmt: skip
 
 
-_CHECKS: dict[str, Callable[[Places], Iterator[Check]]] = {
+CHECKS: dict[str, Callable[[Places], Iterator[Check]]] = {
     "python": _python, "packages": _packages, "extras": _extras, "keras backend": _keras, "jax devices": _devices,
-    "cores": _cores, "memory": _memory, "disk": _disk, "sqlite": _sqlite, "folders": _folders, "store": _store,
-    "fonts": _fonts, "data": _data, "npm": _npm,
+    "cores": _cores, "room": _room, "folders": _folders, "store": _store, "fonts": _fonts, "data": _data, "npm": _npm,
 }  # fmt: skip

@@ -35,7 +35,7 @@ def faults_of(path: Path) -> Iterator[None]:
         raise kind(str(path), (error.strerror or str(error)).lower()) from error
 
 
-def damaged(path: Path, error: Exception) -> StoreError:
+def damaged(path: Path, error: object) -> StoreError:
     """The fault of a file whose content makes no sense."""
     return StoreError(str(path), f"the file is damaged: {error}", f"restore a copy, or: mnistlab rescue {path} NEW")
 
