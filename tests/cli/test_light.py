@@ -15,8 +15,10 @@ finally:
 """
 
 
-@pytest.mark.parametrize("line", ["--help", "status", "status --json", "plan smoke", "run --help", "data --help", "config show",
-                                  "rescue --help"])  # fmt: skip
+LIGHT = ["--help", "status", "status --json", "plan smoke", "run --help", "data --help", "config show", "rescue --help"]
+
+
+@pytest.mark.parametrize("line", LIGHT)
 def test_a_command_that_must_answer_at_once_loads_nothing_heavy(process, home, planned, line):
     answer = process(*line.split(), cwd=home, program=("-c", LOADED))
     loaded = set(answer.err.split())
