@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from mnistlab.lab import (
         data_fetch,
         data_show,
+        doctor,
         export,
         open_store,
         plan,
         predict,
         report,
+        rescue,
         results,
         run,
+        settings,
         show,
         status,
     )
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "data_fetch", "data_show", "export", "load_config", "open_store", "plan", "predict", "report", "results", "run",
-    "show", "status",
+    "data_fetch", "data_show", "doctor", "export", "load_config", "open_store", "plan", "predict", "report", "rescue",
+    "results", "run", "settings", "show", "status",
 ]  # fmt: skip
 
 

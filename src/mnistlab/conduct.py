@@ -7,14 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.datasets import catalog
 from mnistlab.keeping import Keeper
 from mnistlab.plan import Group, Plan, PlannedCell, architecture_key, work_of
 from mnistlab.price import Prices, Work
-from mnistlab.records import RunResult
+from mnistlab.records import Measurement, RunResult
 from mnistlab.spec import Run
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mnistlab.execution.stop import Budget, Stop
     from mnistlab.execution.worker import WorkerSettings
     from mnistlab.store.writer import StoreWriter
+
+    Happening: TypeAlias = Plan | Event | Measurement
 
 # What a probe takes with the start of its process: none is begun when less of the budget is left.
 _PROBE_SECONDS = 15.0
@@ -63,7 +65,7 @@ class RunSummary:
 def conduct(
     plan: Plan, writer: "StoreWriter", prices: Prices, *, statuses: Mapping[str, str], measured: Collection[str],
     settings: "WorkerSettings", budget: "Budget", stop: "Stop", on_progress: Callable[[Progress], None],
-    keeper: Keeper | None = None,
+    on_event: "Callable[[Happening], None]" = lambda _: None, keeper: Keeper | None = None,
 ) -> RunSummary:  # fmt: skip
     """Train what a plan still asks for, round by round; after the first round every architecture is measured once.
 
@@ -82,11 +84,14 @@ def conduct(
         See `execution.local.execute`.
     on_progress : callable
         Told several times a second at most.
+    on_event : callable
+        Told everything that happens: the plan first, then what the engines say, a result when it is stored, and what
+        was measured. A fault that it raises ends the study as Ctrl-C does.
     keeper : Keeper, optional
         Writes each network before its result is stored: what the store calls done is then kept already.
     """
     return _Conductor(
-        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress, keeper
+        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress, on_event, keeper
     ).conduct()
 
 
@@ -101,6 +106,7 @@ class _Conductor:
     budget: "Budget"
     stop: "Stop"
     on_progress: Callable[[Progress], None]
+    on_event: "Callable[[Happening], None]"
     keeper: Keeper | None
     began: float = field(default_factory=time.monotonic)
     told_at: float = 0.0
@@ -111,6 +117,7 @@ class _Conductor:
     active: dict[str, tuple[float, float]] = field(default_factory=dict)  # run → when begun, predicted seconds
 
     def conduct(self) -> RunSummary:
+        self.on_event(self.plan)
         first, *rest = self.plan.rounds or [()]
         later = list(itertools.chain.from_iterable(rest))
         if self.train(list(first), later):
@@ -164,6 +171,7 @@ class _Conductor:
             self.finished += 1
             if event.result.status == "done":
                 self.learn(event.result)
+        self.on_event(event)
 
     def store(self, result: RunResult) -> None:
         if self.keeper is not None:
@@ -199,6 +207,7 @@ class _Conductor:
             )  # fmt: skip
             if found is not None:
                 self.writer.add_measurement(found)
+                self.on_event(found)
 
     def tell(self, note: str = "") -> None:
         now = time.monotonic()

@@ -18,7 +18,7 @@ from mnistlab.dnn_model import create_dnn_model, import_keras
 from mnistlab.errors import ConfigurationError, MachineError, did_you_mean
 from mnistlab.network import TrainedNetwork, base_kind, slope_and_shift
 from mnistlab.records import Stage
-from mnistlab.saving import write_file
+from mnistlab.saving import write_whole
 
 _OPSET = 20  # the first with Gelu
 
@@ -45,7 +45,7 @@ def export_network(network: TrainedNetwork, form: str, path: Path) -> None:
     MachineError
         A package is absent, or the disk says no.
     """
-    write_file(path, FORMATS[form](network))
+    write_whole(path, FORMATS[form](network))
 
 
 def keras_bytes(network: TrainedNetwork) -> bytes:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnistlab import places as found_places
 from mnistlab import study as studies
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
@@ -22,7 +23,7 @@ from mnistlab.datasets.catalog import Dataset, DatasetInfo
 from mnistlab.errors import ConfigurationError, DataError, MachineError
 from mnistlab.keeping import Keeper, check_keep, kept_path, network_of, train_again
 from mnistlab.network import Prediction, TrainedNetwork
-from mnistlab.places import Places, write_file
+from mnistlab.places import Places, Setting, write_file
 from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
 from mnistlab.preprocessing import check_installed
 from mnistlab.price import Prices
@@ -35,7 +36,10 @@ from mnistlab.study import Study, load_config
 
 if TYPE_CHECKING:
     from mnistlab.analysis.results import ResultsTable
+    from mnistlab.conduct import Happening
     from mnistlab.execution.stop import Budget, Stop
+    from mnistlab.instruments.doctor import Check
+    from mnistlab.store.rescue import Rescue
 
 Notify = Callable[[str], None]
 StudySource = Study | Mapping[str, Any] | str | Path
@@ -143,7 +147,8 @@ def run(
     source: StudySource, *, store: str | Path | None = None, budget: float | None = None, seeds: int | None = None,
     engine: str = "auto", workers: int | None = None, device: str = "cpu", fresh: bool = False,
     keep: str = "none", max_runs: int = MAX_RUNS, places: Places | None = None,
-    on_progress: Callable[[Progress], None] = _silent, notify: Notify = _silent,
+    on_progress: Callable[[Progress], None] = _silent, on_event: "Callable[[Happening], None]" = _silent,
+    notify: Notify = _silent,
 ) -> RunSummary:  # fmt: skip
     """Train what the store does not hold yet, round by round, until the study or the budget ends.
 
@@ -171,8 +176,8 @@ def run(
     max_runs : int
         A larger plan is refused.
     places : Places, optional
-    on_progress, notify : callable
-        Told where the study stands, and what else its user should know.
+    on_progress, on_event, notify : callable
+        Told where the study stands, what happens (see `conduct.conduct`), and what else its user should know.
 
     Returns
     -------
@@ -206,7 +211,8 @@ def run(
         keep=keep != "none",
     )  # fmt: skip
     allowance = Budget(budget, started)
-    with open_writer(places.store, holder=f"mnistlab run {study.name}") as writer, stop_on_signals() as stop:
+    holder = f"mnistlab run {study.name}"
+    with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         wanted = [Run(cell, seed) for cell in study.cells for seed in study.seeds]
         if fresh:
             for one in wanted:
@@ -220,7 +226,7 @@ def run(
         stored = known.statuses(study.name)
         return conduct(
             planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
-            settings=settings, budget=allowance, stop=stop, on_progress=on_progress,
+            settings=settings, budget=allowance, stop=stop, on_progress=on_progress, on_event=on_event,
             keeper=_keeper(keep, study, known, places, notify),
         )  # fmt: skip
 
@@ -417,6 +423,32 @@ def _with_own_data(study: Study, data_dir: Path) -> tuple[Study, dict[str, Datas
 def _infos(study: Study, own: Mapping[str, Dataset], data_dir: Path) -> dict[str, DatasetInfo]:
     names = dict.fromkeys(cell.dataset for cell in study.cells)
     return {name: own[name].info if name in own else catalog.info(name, data_dir) for name in names}
+
+
+def doctor(*, places: Places | None = None) -> "list[Check]":
+    """What this machine has and lacks, each with the command that mends it; nothing is changed."""
+    from mnistlab.instruments.doctor import examine
+
+    return examine(places or Places.find())
+
+
+def settings(
+    home: str | Path | None = None, store: str | Path | None = None, data_dir: str | Path | None = None,
+    offline: bool = False,
+) -> list[Setting]:  # fmt: skip
+    """Every setting with these arguments, and where it comes from; behind ours, the variables of others we honour."""
+    from mnistlab.instruments.environment import VARIABLES
+
+    honoured = [Setting(name, os.environ.get(name), "environment" if name in os.environ else "default")
+                for name in (*VARIABLES, "NO_COLOR", "FORCE_COLOR")]  # fmt: skip
+    return [*found_places.settings(home, store, data_dir, offline), *honoured]
+
+
+def rescue(damaged: str | Path, new: str | Path) -> "Rescue":
+    """Save what can be read of a damaged store into a new file; see `store.rescue.rescue`."""
+    from mnistlab.store import rescue as rescuing
+
+    return rescuing.rescue(Path(damaged), Path(new))
 
 
 def _plan(

@@ -1,12 +1,31 @@
-"""Where things lie: home, store, data cache, reports; from arguments, then the environment, then the defaults.
+"""Where things lie: home, store, data cache, models, reports; from arguments, the environment, a file, the defaults.
 
 And how a file comes to lie there whole."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedRandom
 from pathlib import Path
-from typing import Self
+from typing import Any, Literal, Self
+
+from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.study import read_toml
+
+FILE = "mnistlab.toml"
+_KINDS = {"home": str, "store": str, "data_dir": str, "offline": bool}
+_Value = str | Path | bool
+_NEEDED = {str: "a path in quotes", bool: "true or false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting, its value (None: not set) and what it comes from."""
+
+    name: str
+    value: str | bool | None
+    source: Literal["default", "file", "environment", "flag"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +35,13 @@ class Places:
     Attributes
     ----------
     home : Path
-        Where `data/`, `models/`, `results/` and `reports/` live: `MNISTLAB_HOME`, else the current directory.
+        Where `data/`, `models/`, `results/` and `reports/` live: by default the current directory.
     store : Path
-        `MNISTLAB_STORE`, else `results/mnistlab.sqlite` under home.
+        By default `results/mnistlab.sqlite` under home.
     data_dir : Path
-        `MNISTLAB_DATA_DIR`, else `data/raw` under home.
+        By default `data/raw` under home.
     offline : bool
-        `MNISTLAB_OFFLINE=1`: no connection is made at all.
+        No connection is made at all.
     """
 
     home: Path
@@ -38,14 +57,10 @@ class Places:
         data_dir: str | Path | None = None,
         offline: bool = False,
     ) -> Self:
-        """Arguments win over the environment, the environment over the defaults; an empty variable counts as unset."""
-        base = Path(home or os.environ.get("MNISTLAB_HOME") or ".")
-        return cls(
-            home=base,
-            store=Path(store or os.environ.get("MNISTLAB_STORE") or base / "results" / "mnistlab.sqlite"),
-            data_dir=Path(data_dir or os.environ.get("MNISTLAB_DATA_DIR") or base / "data" / "raw"),
-            offline=offline or os.environ.get("MNISTLAB_OFFLINE", "0") not in ("", "0"),
-        )
+        """Places after `settings`."""
+        values = {setting.name: setting.value for setting in settings(home, store, data_dir, offline)}
+        paths = {name: Path(str(values[name])) for name in ("home", "store", "data_dir")}
+        return cls(**paths, offline=bool(values["offline"]))
 
     @property
     def processed(self) -> Path:
@@ -63,22 +78,77 @@ class Places:
         return self.home / "reports"
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write beside, to the disk, then under the name: nobody ever sees half a file. Its folder is made if need be.
+@contextmanager
+def written_whole(path: Path) -> Iterator[BufferedRandom]:
+    """A file that appears under its name when all of it is on the disk: nobody ever sees half of it.
 
     Raises
     ------
     OSError
-        It cannot be written; what stood there stays.
+        It cannot be written; what stood there stays, and nothing is left beside it.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")  # two processes may write at once
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with part.open("wb") as file:
-            file.write(content)
+        with part.open("wb+") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; see `written_whole`. Its folder is made if need be."""
+    with written_whole(path) as file:
+        file.write(content)
+
+
+def settings(
+    home: str | Path | None = None, store: str | Path | None = None, data_dir: str | Path | None = None,
+    offline: bool = False,
+) -> list[Setting]:  # fmt: skip
+    """Every setting of `Places` and where it comes from.
+
+    Arguments win over the environment (`MNISTLAB_HOME`, `_STORE`, `_DATA_DIR`, `_OFFLINE`; an empty variable counts as
+    unset), the environment over `mnistlab.toml` in the current directory, the file over the defaults.
+
+    Raises
+    ------
+    ConfigurationError
+        `mnistlab.toml` cannot be read, has an unknown key or a value of the wrong type.
+    """
+    file = _read_file(Path(FILE))
+    base = _choose("home", home, file, ".")
+    folder = Path(str(base.value))
+    return [
+        base,
+        _choose("store", store, file, folder / "results" / "mnistlab.sqlite"),
+        _choose("data_dir", data_dir, file, folder / "data" / "raw"),
+        _choose("offline", offline, file, False),
+    ]
+
+
+def _choose(name: str, given: _Value | None, file: Mapping[str, Any], default: _Value) -> Setting:
+    kind, variable = _KINDS[name], os.environ.get(f"MNISTLAB_{name.upper()}")
+    if given:
+        return Setting(name, kind(given), "flag")
+    if variable:
+        return Setting(name, variable if kind is str else variable != "0", "environment")
+    return Setting(name, file[name], "file") if name in file else Setting(name, kind(default), "default")
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    if not os.path.lexists(path):
+        return {}
+    if not path.is_file():
+        raise ConfigurationError(str(path), "a regular file is needed", "move it away")
+    found = read_toml(path)
+    for name, value in found.items():
+        if name not in _KINDS:
+            raise ConfigurationError(f"{path}: {name}", "unknown key", did_you_mean(name, _KINDS))
+        if not isinstance(value, _KINDS[name]) or value == "":
+            raise ConfigurationError(f"{path}: {name}", f"{_NEEDED[_KINDS[name]]} is needed")
+    return found

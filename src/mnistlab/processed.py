@@ -6,13 +6,12 @@ steps and the versions of what computes them; an entry that does not agree with 
 
 import hashlib
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from io import BufferedRandom
 from multiprocessing import get_context
@@ -27,6 +26,7 @@ from mnistlab.errors import MachineError
 from mnistlab.execution.stop import Budget, Stop, end_with_parent, interrupts_blocked
 from mnistlab.instruments.environment import versions
 from mnistlab.instruments.resources import usable_cores
+from mnistlab.places import write_file, written_whole
 from mnistlab.preprocessing import apply_image_step
 from mnistlab.spec import Features
 
@@ -95,16 +95,14 @@ def keep_processed(
     notify(f"{what} of {dataset.info.name}, computed once for all runs")
     began = time.monotonic()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _beside(npy) as out, closing(_computed(dataset, features, stop, budget)) as chunks:
+        with written_whole(npy) as out, closing(_computed(dataset, features, stop, budget)) as chunks:
             processor = _write(out, chunks, _layout(dataset, features), what, notify)
             out.seek(0)
             digest = hashlib.file_digest(out, "sha256").hexdigest()
         wall = time.monotonic() - began
         about = {"dataset": dataset.info.name, "dataset_sha256": dataset.sha256, "steps": features.image_steps,
                  "sha256": digest, "wall_seconds": wall, "processor_seconds": processor}  # fmt: skip
-        with _beside(npy.with_suffix(".json")) as out:
-            out.write(json.dumps(about, indent=1).encode())
+        write_file(npy.with_suffix(".json"), json.dumps(about, indent=1).encode())
     except _Ended:
         notify(f"{what}: not finished, nothing kept")
         return
@@ -178,18 +176,3 @@ def _write(
             told = now
             notify(f"{what}, {done:,} done, {(now - began) / done * (n - done):.0f} s left")
     return processor
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[BufferedRandom]:
-    """A file that appears under its name when all of it is on the disk, and leaves nothing otherwise."""
-    part = path.with_suffix(f"{path.suffix}.{os.getpid()}.part")  # two processes may compute at once
-    try:
-        with part.open("wb+") as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(path)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mnistlab.errors import DataError, MachineError
 from mnistlab.network import ARRAYS, TrainedNetwork, base_kind, layer_kinds
+from mnistlab.places import write_file
 from mnistlab.records import Stage
 from mnistlab.spec import Cell, Features, Run
 
@@ -52,7 +53,7 @@ def save(network: TrainedNetwork, path: Path) -> None:
         for name, array in zip(_names(place, stage.kind), stage.arrays, strict=True)
     }
     metadata = {"mnistlab": description, "sha256": _sha256(description, arrays)}
-    write_file(path, safetensors.numpy.save(arrays, metadata))
+    write_whole(path, safetensors.numpy.save(arrays, metadata))
 
 
 def load(path: Path) -> TrainedNetwork:
@@ -79,19 +80,10 @@ def load(path: Path) -> TrainedNetwork:
         raise DataError(str(path), f"not a network to be trusted: {why}", _TRAIN_AGAIN) from fault
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write beside `path`, then take its place; the folder is made. MachineError when the disk says no."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+def write_whole(path: Path, content: bytes) -> None:
+    """`places.write_file`; MachineError when the disk says no."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_file(path, content)
     except OSError as fault:
         why = f"cannot be written: {(fault.strerror or str(fault)).lower()}"
         raise MachineError(str(path), why, "make room, or name another place") from fault

@@ -99,7 +99,7 @@ def load_config(source: Mapping[str, Any] | str | Path) -> Study:
                                  did_you_mean(path.stem[:100], shipped_studies()))  # fmt: skip
     if path.suffix not in (".toml", ".py"):
         raise ConfigurationError(_shown(str(source)), "a .toml file, or a .py file that defines CONFIG, is needed")
-    config = _run_python(path) if path.suffix == ".py" else _toml(_read(path), str(path))
+    config = _run_python(path) if path.suffix == ".py" else read_toml(path)
     return replace(_study(config, str(path), path.stem), words=shlex.quote(str(source)), folder=path.parent)
 
 
@@ -425,6 +425,11 @@ def _listed(cells: Any, faults: list[str]) -> Iterator[Cell]:
             faults.append(f"cell {number}: " + _fault(_CELL_KEYS.get(error.field, error.field), error))
         except ConfigurationError as error:
             faults.append(f"cell {number}: {error}")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; ConfigurationError where it cannot be read or makes no sense."""
+    return _toml(_read(path), str(path))
 
 
 def _read(path: Path) -> bytes:

@@ -125,7 +125,7 @@ def test_a_bad_value_of_an_ad_hoc_study_is_refused_by_its_flag(refused, flags, w
 
 COMMANDS = [
     ("rnu smoke", "rnu: unknown command (did you mean run?)"),
-    ("frobnicate", "frobnicate: unknown command (known: data, plan, run"),
+    ("frobnicate", "frobnicate: unknown command (known: data, config, plan, run"),
     ("data fetsh", "fetsh: unknown command (did you mean fetch?)"),
     ("plan", "STUDY: a study or at least one flag of a cell is needed", "smoke", "--nodes 64"),
     ("run", "STUDY: a study or at least one flag of a cell is needed"),

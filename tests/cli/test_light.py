@@ -5,7 +5,7 @@ import pytest
 HEAVY = {"jax", "keras", "pandas", "matplotlib", "scipy", "sklearn"}
 VERBS = {
     "run", "plan", "load_config", "results", "status", "show", "report", "predict", "export", "open_store",
-    "data_fetch", "data_show",
+    "data_fetch", "data_show", "doctor", "rescue", "settings",
 }  # fmt: skip
 LOADED = """
 import sys
@@ -17,7 +17,10 @@ finally:
 """
 
 
-@pytest.mark.parametrize("line", ["--help", "status", "status --json", "plan smoke", "run --help", "data --help"])
+LIGHT = ["--help", "status", "status --json", "plan smoke", "run --help", "data --help", "config show", "rescue --help"]
+
+
+@pytest.mark.parametrize("line", LIGHT)
 def test_a_command_that_must_answer_at_once_loads_nothing_heavy(process, home, planned, line):
     answer = process(*line.split(), cwd=home, program=("-c", LOADED))
     loaded = set(answer.err.split())

@@ -181,6 +181,49 @@ def writers(path):
         server.stdin.close()
 
 
+# A store of the first format, brought to the present one by processes that the kernel ends at their n-th byte.
+
+OLD = Path(__file__).parents[1] / "store" / "stores" / "schema-1.sqlite"
+
+
+def migrate_and_die(path):
+    for line in sys.stdin:
+        if (writer := os.fork()) == 0:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(line), resource.RLIM_INFINITY))
+            open_writer(path, holder="the process to be killed").close()
+            os._exit(0)
+        _, status = os.waitpid(writer, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
+
+
+def contents(path):
+    with closing(sqlite3.connect(path)) as shell:
+        return list(shell.iterdump())
+
+
+def test_a_migration_killed_at_any_place_of_the_files_loses_nothing_and_is_done_by_the_next(tmp_path):
+    path, size = tmp_path / "lab.sqlite", OLD.stat().st_size
+    before, ends = open_store(OLD).runs(bits=True), []
+    command = [sys.executable, __file__, str(path), "migrate"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        for limit in range(0, size + 32768, 2048):
+            for file in tmp_path.iterdir():
+                file.unlink()
+            shutil.copy(OLD, path)
+            print(limit, file=server.stdin, flush=True)
+            ends.append(int(server.stdout.readline()))
+            assert open_store(path).runs(bits=True).astype(str).equals(before.astype(str))
+            open_writer(path, holder="test").close()
+            assert open_store(path).runs(bits=True).astype(str).equals(before.astype(str))
+            copies = [file for file in tmp_path.iterdir() if ".format-1" in file.name]
+            assert copies
+            assert all(contents(copy) == contents(OLD) for copy in copies)
+        server.stdin.close()
+    assert set(ends) == {-signal.SIGXFSZ, 0}
+    assert sorted(ends) == ends  # killed at first, and with more room not any more
+
+
 def serve(path):
     for _ in sys.stdin:
         if (writer := os.fork()) == 0:
@@ -366,7 +409,7 @@ UNUSABLE = {
     "text": (lambda path: path.write_text("epoch,loss\n" * 1000), "not an SQLite file"),
     "a few bytes": (lambda path: path.write_bytes(b"\x00\x01"), "not an SQLite file"),
     "another program's": (as_another_program, "another program"),
-    "newer": (of_version(SCHEMA_VERSION + 1), f"in format {SCHEMA_VERSION + 1}; this one knows {SCHEMA_VERSION}"),
+    "newer": (of_version(SCHEMA_VERSION + 1), f"written by a newer mnistlab, in format {SCHEMA_VERSION + 1}; this one"),
     "older": (of_version(0), "its format 0 is older than any known"),
     "truncated": (truncated, "damaged"),
     "overwritten": (overwritten, "damaged"),
@@ -491,4 +534,4 @@ def test_a_hundred_thousand_planned_runs_are_opened_and_counted(tmp_path):
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    (migrate_and_die if "migrate" in sys.argv else serve)(Path(sys.argv[1]))

@@ -37,6 +37,9 @@ data.command(
     "mnistlab.cli.data:fetch", name="fetch", help="Fetch data sets into the cache and verify them; take in your own."
 )
 data.command("mnistlab.cli.data:show", name="show", help="Describe a data set and draw samples of every class.")
+config = App(name="config", help="Where settings come from.")
+app.command(config)
+config.command("mnistlab.cli.machine:config_show", name="show", help="Print every setting and where it comes from.")
 # Named by text, so that `--help` and `status` load nothing they do not need; hence each one's line of help stands here.
 for _place, _help in {
     "study:plan": "Show the cells of a study and their price before running.",
@@ -47,8 +50,12 @@ for _place, _help in {
     "results:report": "Write a study's report: one HTML file that needs nothing else.",
     "models:predict": "Say which digit a picture shows, with the probability of each class.",
     "models:export": "Write a trained network as a file of Keras or ONNX.",
+    "machine:doctor": "Say what this machine has and what it lacks, with the command that mends it.",
+    "machine:rescue": "Save what can be read of a damaged store into a new one.",
 }.items():
     app.command(f"mnistlab.cli.{_place}", name=_place.partition(":")[2], help=_help)
+app.command("mnistlab.cli.machine:install_completion", name="--install-completion",
+            help="Let bash, zsh or fish complete commands and flags.")  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

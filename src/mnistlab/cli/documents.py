@@ -3,16 +3,20 @@
 import shlex
 import textwrap
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mnistlab.conduct import RunSummary
+from mnistlab.conduct import Progress, RunSummary
 from mnistlab.formatting import NOTHING, document, percent, seconds, size, text_table
 from mnistlab.plan import CellSize, Plan
-from mnistlab.records import Evaluation, RunResult
-from mnistlab.spec import Cell
+from mnistlab.records import Evaluation, Measurement, RunResult
+from mnistlab.spec import Cell, Run
 from mnistlab.store.tables import RunDetail, StudyStatus
 from mnistlab.study import flags_of
+
+if TYPE_CHECKING:
+    from mnistlab.conduct import Happening
 
 _CURVE_ROWS = 20
 
@@ -64,6 +68,34 @@ def plan_text(plan: Plan, width: int) -> str:
 def count(n: int, one: str, many: str = "") -> str:
     """`1 cell`, `6 cells`, `2 processes`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def event_documents(event: "Happening | Progress") -> Iterator[dict[str, Any]]:
+    """The lines of `run --follow` that tell of one event."""
+    from mnistlab.execution.local import EpochEnded, Finished, Started
+
+    match event:
+        case Plan():
+            yield document(event="study", study=event.study.name, cells=len(event.cells), networks=event.networks,
+                           to_do=event.to_do, predicted_seconds=event.seconds)  # fmt: skip
+        case Started(group=group):
+            yield from ({"event": "started", **_named(run)} for run in group.runs)
+        case EpochEnded(run_id=run, epoch=epoch):
+            yield {"event": "epoch", "run": run, "epoch": epoch}
+        case Finished(result=result):
+            accuracy = None if result.test is None else result.test.accuracy
+            yield {"event": "result", **_named(result.run), "status": result.status, "reason": result.reason,
+                   "test_accuracy": accuracy, "seconds": result.ledger.end_to_end_seconds}  # fmt: skip
+        case Measurement():
+            yield {"event": "measurement", "cell": event.cell_id, "seconds_per_step": event.seconds_per_step,
+                   "peak_bytes": event.peak_bytes}  # fmt: skip
+        case Progress():
+            yield {"event": "progress", "study": event.study, "done": event.done, "failed": event.failed,
+                   "total": event.total, "seconds": event.seconds, "eta_seconds": event.eta_seconds}  # fmt: skip
+
+
+def _named(run: Run) -> dict[str, Any]:
+    return {"run": run.id, "cell": run.cell.id, "label": run.cell.label, "seed": run.seed}
 
 
 def summary_document(summary: RunSummary) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, field, make_dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -24,6 +24,9 @@ from mnistlab.cli.output import (
 from mnistlab.errors import ConfigurationError, InvalidFieldError
 from mnistlab.plan import Plan
 from mnistlab.study import FLAGS, Flag, Study, study_from_flags
+
+if TYPE_CHECKING:
+    from mnistlab.conduct import Happening, Progress
 
 _ASK_ABOVE_SECONDS = 3600.0
 _KINDS = {"list": str, "switch": bool, "repeat": list[str]}
@@ -90,6 +93,7 @@ def run(
     keep: str = "none",
     yes: Annotated[bool, Parameter(negative="")] = False,
     max_runs: Whole = lab.MAX_RUNS,
+    follow: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
     flags: Flags = None,
     where: Where | None = None,
@@ -119,18 +123,33 @@ def run(
         Do not ask before a study of more than an hour.
     max_runs
         Refuse a larger plan.
+    follow
+        Print what happens as it happens, one JSON document a line; when nobody reads any more, the run stops.
     """
     source, places = _study(study, flags, seeds), (where or Where()).places
     seconds = None if budget is None else seconds_of(budget)
     progress = ProgressLine()
+
+    def tell(event: "Happening | Progress") -> None:
+        if follow:
+            for line in documents.event_documents(event):
+                emit_json(line)
+            sys.stdout.flush()
+
+    def on_progress(state: "Progress") -> None:
+        progress(state)
+        tell(state)
+
     with _as_written(study), closing(progress):
         if seconds is None and not yes and sys.stdin.isatty() and sys.stderr.isatty():
             _ask(lab.plan(source, engine=engine, workers=workers, max_runs=max_runs, places=places))
         summary = lab.run(
             source, budget=seconds, engine=engine, workers=workers, device=device, fresh=fresh, keep=keep,
-            max_runs=max_runs, places=places, on_progress=progress, notify=notify,
+            max_runs=max_runs, places=places, on_progress=on_progress, on_event=tell, notify=notify,
         )  # fmt: skip
-    if json:
+    if follow:
+        emit_json({**documents.summary_document(summary), "event": "end"})
+    elif json:
         emit_json(documents.summary_document(summary))
     else:
         words = source.words if keep == "none" else f"{source.words} --keep {keep}"

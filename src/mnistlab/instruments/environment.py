@@ -14,7 +14,7 @@ from mnistlab.records import Environment
 
 _PACKAGES = ("jax", "jaxlib", "keras", "numpy", "pandas", "scikit-image", "scikit-learn", "scipy", "tensorflow",
              "torch")  # fmt: skip
-_VARIABLES = ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "KERAS_BACKEND", "OMP_NUM_THREADS", "XLA_FLAGS")
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "KERAS_BACKEND", "OMP_NUM_THREADS", "XLA_FLAGS")
 
 
 def describe(*, device: str, threads: int, data_sha256: str, variables: Mapping[str, str] | None = None) -> Environment:
@@ -35,7 +35,7 @@ def describe(*, device: str, threads: int, data_sha256: str, variables: Mapping[
     return Environment(
         python=platform.python_version(), platform=f"{platform.system()} {platform.machine()}",
         processor=_processor(), cores=usable_cores(), threads=threads, device=device, packages=versions(),
-        variables=tuple((name, _without_paths(found[name])) for name in _VARIABLES if name in found),
+        variables=tuple((name, _without_paths(found[name])) for name in VARIABLES if name in found),
         data_sha256=data_sha256, code_version=code_version(),
     )  # fmt: skip
 

@@ -1,16 +1,17 @@
-"""The file itself: opening and checking it, the lock of its one writer, SQLite's faults in a user's words."""
+"""The file itself: opening, checking, migrating it, the lock of its one writer, SQLite's faults in a user's words."""
 
 import errno
 import fcntl
+import itertools
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from mnistlab.errors import MachineError, MnistlabError, StoreError
-from mnistlab.store.schema import APPLICATION_ID, SCHEMA_VERSION, create_statements
+from mnistlab.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, create_statements
 
 BUSY_SECONDS = 30.0  # how long a reader and the writer wait for each other
 OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
@@ -34,9 +35,9 @@ def faults_of(path: Path) -> Iterator[None]:
         raise kind(str(path), (error.strerror or str(error)).lower()) from error
 
 
-def damaged(path: Path, error: Exception) -> StoreError:
+def damaged(path: Path, error: object) -> StoreError:
     """The fault of a file whose content makes no sense."""
-    return StoreError(str(path), f"the file is damaged: {error}", "restore a copy, or name another file with --store")
+    return StoreError(str(path), f"the file is damaged: {error}", f"restore a copy, or: mnistlab rescue {path} NEW")
 
 
 def _sqlite_fault(path: Path, error: sqlite3.Error) -> MnistlabError | None:
@@ -67,7 +68,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     """A connection that cannot change the store; where none has been written yet, an empty one in memory.
 
     The file is opened for writing where that is possible: a writer killed in the middle of a transaction leaves a
-    journal that the next one to come, reader or not, has to undo.
+    journal that the next one to come, reader or not, has to undo. An older store is migrated in memory.
     """
     with faults_of(path):
         connection = _connect(path, "rw") if _is_file(path) else sqlite3.connect(":memory:", isolation_level=None)
@@ -75,12 +76,20 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
             connection.close()
             connection = sqlite3.connect(":memory:", isolation_level=None)
             _create_tables(connection)
+        if _format(connection) < SCHEMA_VERSION:
+            with closing(connection) as older:
+                connection = sqlite3.connect(":memory:", isolation_level=None)
+                older.backup(connection)
+            _migrate(connection)
         connection.execute("PRAGMA query_only = 1")
         return connection
 
 
-def connect_to_write(path: Path) -> sqlite3.Connection:
-    """A connection to the store, made when absent; every transaction is on the disk when it returns."""
+def connect_to_write(path: Path, notify: Callable[[str], None] = lambda _: None) -> sqlite3.Connection:
+    """A connection to the store, made when absent; every transaction is on the disk when it returns.
+
+    An older store is migrated; `notify` is told so, and where the copy of it lies.
+    """
     with faults_of(path), ExitStack() as on_fault:
         _is_file(path)
         connection = _connect(path, "rwc")
@@ -88,9 +97,13 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
         # A rollback journal and not WAL, which SQLite before 3.51.3 could corrupt when it started the log anew.
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = 1")
         if not connection.execute(_ANY_TABLE).fetchone():
             _create_tables(connection)
+        if (older := _format(connection)) < SCHEMA_VERSION:
+            copy = _keep_copy(connection, path, older)
+            _migrate(connection)
+            notify(f"{path}: format {older} is now {SCHEMA_VERSION}; as it was, it is kept in {copy}")
+        connection.execute("PRAGMA foreign_keys = 1")
         on_fault.pop_all()
         return connection
 
@@ -124,8 +137,54 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if version > SCHEMA_VERSION:
         why = f"written by a newer mnistlab, in format {version}; this one knows {SCHEMA_VERSION}"
         raise StoreError(str(path), why, "install a newer mnistlab")
-    if version < SCHEMA_VERSION:
+    if version != SCHEMA_VERSION and version not in MIGRATIONS:
         raise StoreError(str(path), f"its format {version} is older than any known", "name another file with --store")
+
+
+def _format(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring an older store to the present format, in one transaction."""
+    # What refers to a table is to refer to the one that takes its name.
+    connection.execute("PRAGMA foreign_keys = 0")
+    connection.execute("PRAGMA legacy_alter_table = 1")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in [*MIGRATIONS[_format(connection)], f"PRAGMA user_version = {SCHEMA_VERSION}"]:
+        connection.execute(statement)
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA legacy_alter_table = 0")
+
+
+def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> Path:
+    """A copy of the whole store beside it, on the disk when this returns; an older copy is never touched."""
+    first = path.with_name(f"{path.name}.format-{version}")
+    others = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+    copy = next(name for name in itertools.chain([first], others) if not os.path.lexists(name))
+    part = first.with_name(f"{first.name}.part")
+    with ExitStack() as at_end:
+        at_end.callback(part.unlink, missing_ok=True)
+        part.unlink(missing_ok=True)  # of one who was killed
+        with closing(sqlite3.connect(part, isolation_level=None)) as target:
+            connection.backup(target)
+        keep(part, copy)
+    return copy
+
+
+def keep(part: Path, path: Path) -> None:
+    """Give a complete file its name; both are on the disk when this returns."""
+    _synchronize(part)
+    part.replace(path)
+    _synchronize(path.parent)
+
+
+def _synchronize(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
@@ -174,6 +233,13 @@ def writer_lives(path: Path) -> bool:
         return not _lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def writer_of(path: Path) -> str | None:
+    """Who holds the writer's lock now, such as `process 123, mnistlab run lab`; None where nobody does."""
+    if not writer_lives(path):
+        return None
+    return _lock_path(path).read_text(encoding="utf-8", errors="replace") or "another process"
 
 
 def _lock_path(path: Path) -> Path:

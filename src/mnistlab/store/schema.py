@@ -197,6 +197,12 @@ MEASUREMENT = Table("measurement", "a probe of one architecture alone on the mac
 
 TABLES = (STUDY, CELL, STUDY_CELL, ENVIRONMENT, RUN, STUDY_RUN, EPOCH, LABELS, PREDICTION, MEASUREMENT)
 
+# What a result leaves in its row of the run table: all of it goes when the run is started or forgotten.
+RESULT_COLUMNS = [
+    column.name
+    for column in RUN.columns
+    if "NOT NULL" not in column.kind and "GENERATED" not in column.kind and column.name != "id"
+]
 # Fields of `RunResult` and of `Evaluation` that a column of the same name holds as they are.
 RESULT_FIELDS = ("status", "reason", "engine", "program", "members", "epochs_done", "best_epoch", "stopped_by",
                  "weights_sha256")  # fmt: skip
@@ -225,10 +231,27 @@ sqlite3 results/mnistlab.sqlite "
 - The life of a run: `planned → running → done | failed | diverged | timeout`. A run, its epochs and its predictions are
   written in one transaction (rollback journal, `synchronous=FULL`); a run that is done or diverged never changes again,
   unless its study is started afresh. Runs found `running` without a living writer count as `planned`.
+- A store of an older format is read as it is and changed by the first `run` alone, which keeps a copy of it beside it,
+  named after its format (`mnistlab.sqlite.format-1`).
 - Small structures are JSON text; SQLite has no NaN, so NaN is stored as NULL.
 - Class and bit of one digit in Python: `predicted[i]` and `correct[i // 8] >> 7 - i % 8 & 1` of the blobs; digit `i`
   is example `indices[i]` of the data set, its true class `labels[i]` in the row of `labels` that `prediction` names.
 """
+
+
+def _grown(table: Table, *new: str) -> list[str]:
+    """SQL that makes a table anew with columns it did not have, empty or at their default in every old row.
+
+    `ALTER TABLE … ADD COLUMN` would put them behind all others and tear the comments of the table apart.
+    """
+    names = [column.name for column in table.columns if column.name not in new and "GENERATED" not in column.kind]
+    listed = ", ".join(names)
+    copy = f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM older ORDER BY rowid"
+    return [f"ALTER TABLE {table.name} RENAME TO older", table.sql, copy, "DROP TABLE older"]
+
+
+# Older format → SQL that turns a store of it into one of the present format.
+MIGRATIONS = {1: _grown(RUN, "features_seconds")}
 
 
 def create_statements() -> list[str]:

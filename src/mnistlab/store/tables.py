@@ -320,7 +320,7 @@ class Store:
         evaluations = self._evaluations(run.id)
         return RunResult(
             run=run,
-            environment=_environment(dict(zip(names, values, strict=True))),
+            environment=environment_of(dict(zip(names, values, strict=True))),
             ledger=Ledger(**{field.name: row[field.name] for field in fields(Ledger)}),
             epochs=tuple(EpochRecord(*epoch) for epoch in epochs),
             differences=tuple(json.loads(row["differences"])),
@@ -387,10 +387,10 @@ def _size(row: Mapping[str, Any]) -> CellSize:
     return CellSize(**{field.name: row[field.name] for field in fields(CellSize)})
 
 
-def _environment(row: dict[str, Any]) -> Environment:
-    del row["id"]
+def environment_of(row: Mapping[str, Any]) -> Environment:
+    """The environment in a row of its table, by column name."""
     pairs = {name: tuple(json.loads(row[name]).items()) for name in ("packages", "variables")}
-    return Environment(**{**row, **pairs})
+    return Environment(**{name: value for name, value in {**row, **pairs}.items() if name != "id"})
 
 
 def _evaluation(row: Mapping[str, Any]) -> Evaluation:

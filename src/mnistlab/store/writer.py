@@ -10,7 +10,7 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -29,17 +29,13 @@ from mnistlab.study import Study
 
 Role = Literal["common", "fresh", "search"]
 
-# What a result leaves in its row of the run table: all of it goes when the run is started or forgotten.
-_RESULT_COLUMNS = [
-    column.name
-    for column in schema.RUN.columns
-    if "NOT NULL" not in column.kind and "GENERATED" not in column.kind and column.name != "id"
-]
 _CELL_UPDATE = ", ".join(f"{column.name} = excluded.{column.name}" for column in schema.CELL.columns)
 
 
-def open_writer(path: Path, *, holder: str) -> "StoreWriter":
+def open_writer(path: Path, *, holder: str, notify: Callable[[str], None] = lambda _: None) -> "StoreWriter":
     """The store's writer; file and folder are made when absent, runs a dead writer left running are planned again.
+
+    A store of an older format is brought to the present one, after a copy of it has been kept beside it.
 
     Parameters
     ----------
@@ -47,6 +43,8 @@ def open_writer(path: Path, *, holder: str) -> "StoreWriter":
         The store.
     holder : str
         What a second writer is told, such as the command line.
+    notify : callable
+        Told, in a line, that an older store was brought to the present format.
 
     Raises
     ------
@@ -58,7 +56,7 @@ def open_writer(path: Path, *, holder: str) -> "StoreWriter":
     with ExitStack() as on_fault:
         lock = take_lock(path, holder)
         on_fault.callback(os.close, lock)
-        connection = connect_to_write(path)
+        connection = connect_to_write(path, notify)
         on_fault.callback(connection.close)
         writer = StoreWriter(path, lock, connection)
         writer.plan_interrupted_runs()
@@ -188,7 +186,7 @@ class StoreWriter:
     def _clear(self, ids: list[str], status: str) -> None:
         for table in ("epoch", "prediction"):
             self._many(f"DELETE FROM {table} WHERE run = ?", [(id_,) for id_ in ids])
-        nothing = ", ".join(f"{name} = NULL" for name in _RESULT_COLUMNS)
+        nothing = ", ".join(f"{name} = NULL" for name in schema.RESULT_COLUMNS)
         self._many(f"UPDATE run SET status = ?, {nothing} WHERE id = ?", [(status, id_) for id_ in ids])
 
     def commit(self, *results: RunResult) -> int:
