@@ -1,8 +1,10 @@
 """Networks kept by `run`, asked by `predict`, handed on by `export`: real processes on `digits`."""
 
 import json
+import os
 import shutil
 import sqlite3
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +14,8 @@ from PIL import Image
 from mnistlab.datasets import catalog
 from mnistlab.lab import open_store
 from mnistlab.saving import load
+
+CACHE = Path(os.environ.get("MNISTLAB_DATA_DIR", "data/raw")).resolve()
 
 
 def pictures(folder, *numbers):
@@ -185,3 +189,51 @@ def test_a_folder_that_cannot_be_written_loses_nothing_that_finished(finished, h
     (home / "models").unlink()
     assert process("run", "tiny.toml", "--workers", 1, "--keep", "all", cwd=home).status == 0
     assert len(lying(home)) == 1
+
+
+def on_canvas(digit, random):
+    """An official digit, eight times as large, somewhere on a larger canvas; white ink on black."""
+    large = np.asarray(Image.fromarray(digit).resize((224, 224), Image.Resampling.BICUBIC))
+    top, left, bottom, right = random.integers(0, 80, 4)
+    return np.pad(large, ((top, bottom), (left, right)))
+
+
+def with_ink_as_alpha(pixels):
+    return Image.fromarray(np.dstack([np.zeros((*pixels.shape, 3), np.uint8), pixels]))
+
+
+ENCODINGS = {
+    "grey": Image.fromarray,
+    "inverted": lambda pixels: Image.fromarray(255 - pixels),
+    "palette": lambda pixels: Image.fromarray(255 - pixels).convert("P"),
+    "RGB": lambda pixels: Image.fromarray(255 - pixels).convert("RGB"),
+    "RGBA": with_ink_as_alpha,
+    "16 bit": lambda pixels: Image.fromarray(pixels.astype(np.uint16) * 257),
+}
+
+
+@pytest.mark.long
+def test_official_digits_come_back_from_any_picture_of_them(home, process):
+    """Needs MNIST in the cache that `MNISTLAB_DATA_DIR` names."""
+    cache, random = {"MNISTLAB_DATA_DIR": str(CACHE)}, np.random.default_rng(4)
+    answer = process("run", "--framework", "sklearn", "--epochs", 5, "--seed", 0, "--keep", "all", cwd=home, **cache)
+    assert answer.status == 0, answer.err
+    store = open_store(home / "results" / "mnistlab.sqlite")
+    [run] = store.runs()["run"]
+    stored = store.predictions(run).query("part == 'test'").reset_index(drop=True)
+    images = catalog.load("mnist", CACHE).images[60_000:]
+    chosen = random.choice(10_000, 1_000, replace=False)
+    for place, digit in enumerate(chosen):
+        encode = list(ENCODINGS.values())[place % len(ENCODINGS)]
+        encode(on_canvas(images[digit], random)).save(home / f"{place}.png")
+    names = [f"{place}.png" for place in range(len(chosen))]
+    found = process("predict", run, *names, "--json", cwd=home, **cache).document["predictions"]
+    accuracy = np.mean([one["digit"] == stored["label"][digit] for one, digit in zip(found, chosen, strict=True)])
+    assert accuracy == pytest.approx(stored["correct"][chosen].mean(), abs=0.003)
+
+    pixels = on_canvas(images[0], random)
+    for name, encode in ENCODINGS.items():
+        encode(pixels).save(home / f"{name}.png")
+    found = process("predict", run, *(f"{name}.png" for name in ENCODINGS), "--json", cwd=home, **cache).document
+    probabilities = [one["probabilities"] for one in found["predictions"]]
+    assert np.ptp(probabilities, axis=0).max() < 1e-6
