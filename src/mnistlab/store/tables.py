@@ -276,11 +276,15 @@ class Store:
         ConfigurationError
             None, or several, are named so.
         """
+        return _only("run", text, self.runs_named(text), "")
+
+    def runs_named(self, text: str) -> list[str]:
+        """Ids of all runs that `find_run` could mean, in the order of their seeds."""
         runs = self._rows(*_beginning("run", text))[1]
         if not runs:
             of_cell = "SELECT id FROM run WHERE cell = :cell ORDER BY seed"
             runs = [row for cell in self._cells_named(text) for row in self._rows(of_cell, {"cell": cell})[1]]
-        return _only("run", text, [run for (run,) in runs], "")
+        return [run for (run,) in runs]
 
     def find_cell(self, text: str, study: str | None = None) -> str:
         """The id of the cell named by its id, by a prefix of 4 or more characters, or by its label where it is unique.
