@@ -64,11 +64,37 @@ def test_dirt_and_uneven_light_do_not_move_the_digit():
     assert abs(found.image.astype(int) - plain.image).mean() < 6
 
 
-def test_a_network_of_another_data_set_gets_the_picture_as_it_is_but_for_its_size(tmp_path):
+@pytest.mark.parametrize("picture", [
+    np.random.default_rng(2).random((200, 300)),
+    (np.random.default_rng(3).random((200, 300)) < np.repeat(seven(5), 1, axis=0)[:200, :150].repeat(2, axis=1)),
+    np.eye(50)[:, :40],
+], ids=["noise", "dithered", "a hair"])  # fmt: skip
+def test_a_picture_in_a_thousand_pieces_is_normalised_all_the_same(picture):
+    assert normalise_digit(picture.astype(np.float32)).image.max() == 255
+
+
+def test_a_large_photograph_gives_what_a_small_one_gives():
+    large, small = normalise_digit(seven(60)), normalise_digit(seven(10))
+    assert abs(large.image.astype(int) - small.image).max() <= 1
+    assert large.steps.box == tuple(6 * side for side in small.steps.box)
+
+
+@pytest.mark.parametrize("dataset", ["digits", "fashion-mnist"])
+def test_where_images_are_light_on_black_a_dark_drawing_is_turned(dataset, tmp_path):
+    pixels = (255 * seven(1)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "dark.png")
+    Image.fromarray(255 - pixels).save(tmp_path / "light.png")
+    dark, light = (normalise_file(tmp_path / f"{name}.png", dataset, (8, 8)) for name in ("dark", "light"))
+    assert np.array_equal(dark.image, light.image)
+    assert (dark.steps.inverted, light.steps.inverted) == (True, False)
+    assert dark.image[0, 0] == 0
+
+
+def test_a_network_of_a_person_s_own_data_gets_the_picture_as_it_is_but_for_its_size(tmp_path):
     Image.fromarray(np.array([[0, 100], [200, 50]], np.uint8).repeat(14, axis=0).repeat(14, axis=1)).save(
         tmp_path / "bag.png"
     )
-    drawing = normalise_file(tmp_path / "bag.png", "fashion-mnist", (2, 2))
+    drawing = normalise_file(tmp_path / "bag.png", "bags-0123456789ab", (2, 2))
     assert drawing.image.tolist() == [[0, 100], [200, 50]]
     assert drawing.steps.method == "resized"
     assert not drawing.blank

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistlab.datasets import catalog
-from mnistlab.errors import ConfigurationError
-from mnistlab.keeping import Keeper, check_keep, kept_path
+from mnistlab.errors import ConfigurationError, MachineError
+from mnistlab.keeping import Keeper, check_keep, discard, kept_path
 from mnistlab.records import Stage
 from mnistlab.saving import load
 from mnistlab.spec import Architecture, Cell, Run, Split
 
 DIGITS = catalog.info("digits")
+INFOS = {"digits": DIGITS}
 CELL = Cell(Architecture((2,)), dataset="digits")
 OTHER = Cell(Architecture((2,), "tanh"), dataset="digits", framework="sklearn")
 
@@ -31,7 +32,7 @@ def result(seed, accuracy, cell=CELL, trained=True):
 
 def keep(keeper, *results):
     for one in results:
-        keeper.write(one, DIGITS)
+        keeper.write(one)
         keeper.tidy(one.run.cell)
 
 
@@ -41,7 +42,7 @@ def lying(folder):
 
 
 def test_a_network_lies_in_the_folder_of_its_framework(tmp_path):
-    keep(Keeper(tmp_path, "all"), result(0, 0.5), result(1, 0.5, OTHER))
+    keep(Keeper(tmp_path, "all", INFOS), result(0, 0.5), result(1, 0.5, OTHER))
     assert kept_path(tmp_path, Run(CELL, 0)) == tmp_path / "dnn" / f"{Run(CELL, 0).id}.safetensors"
     assert sorted(path.parent.name for path in tmp_path.rglob("*.safetensors")) == ["dnn", "ffn"]
     network = load(kept_path(tmp_path, Run(CELL, 0)))
@@ -50,8 +51,8 @@ def test_a_network_lies_in_the_folder_of_its_framework(tmp_path):
 
 def test_all_keeps_every_network_and_best_one_of_every_cell(tmp_path):
     results = [result(seed, accuracy) for seed, accuracy in enumerate((0.5, 0.7, 0.6))] + [result(9, 0.1, OTHER)]
-    keep(Keeper(tmp_path / "all", "all"), *results)
-    keep(Keeper(tmp_path / "best", "best"), *results)
+    keep(Keeper(tmp_path / "all", "all", INFOS), *results)
+    keep(Keeper(tmp_path / "best", "best", INFOS), *results)
     assert lying(tmp_path / "all") == [0, 1, 2, 9]
     assert lying(tmp_path / "best") == [1, 9]
 
@@ -63,23 +64,43 @@ def test_best_is_the_highest_accuracy_and_of_equals_the_lowest_seed_in_any_order
     folder, results = tmp_path_factory.mktemp("models"), [result(seed, a) for seed, a in enumerate(accuracies)]
     order = np.random.default_rng(len(accuracies)).permutation(len(results))
     for part in np.array_split(order, calls):
-        keeper = Keeper(folder, "best")
+        keeper = Keeper(folder, "best", INFOS)
         keeper.know([(one.run, one.validation.accuracy) for one in results])
         keep(keeper, *(results[place] for place in part))
     assert lying(folder) == [accuracies.index(max(accuracies))]
 
 
+def test_best_takes_away_nothing_that_all_has_kept_and_goes_on_beside_it(tmp_path):
+    keep(Keeper(tmp_path, "all", INFOS), *(result(seed, 0.5) for seed in range(3)))
+    for seed, accuracy in ((3, 0.4), (4, 0.6), (5, 0.7)):
+        keeper = Keeper(tmp_path, "best", INFOS)
+        keeper.know([(Run(CELL, one), 0.5) for one in range(3)])
+        keep(keeper, result(seed, accuracy))
+    assert lying(tmp_path) == [0, 1, 2, 4, 5]
+    keep(keeper, result(6, 0.8))
+    assert lying(tmp_path) == [0, 1, 2, 4, 6]
+
+
+def test_a_file_that_cannot_be_removed_is_told(tmp_path):
+    path = kept_path(tmp_path, Run(CELL, 0))
+    path.mkdir(parents=True)
+    with pytest.raises(MachineError, match="cannot be removed: "):
+        discard(path)
+    (tmp_path / "models").write_text("")
+    discard(kept_path(tmp_path / "models", Run(CELL, 0)))
+
+
 def test_between_write_and_tidy_the_older_network_is_still_there(tmp_path):
-    keeper = Keeper(tmp_path, "best")
+    keeper = Keeper(tmp_path, "best", INFOS)
     keep(keeper, result(0, 0.5))
-    keeper.write(result(1, 0.6), DIGITS)
+    keeper.write(result(1, 0.6))
     assert lying(tmp_path) == [0, 1]
     keeper.tidy(CELL)
     assert lying(tmp_path) == [1]
 
 
 def test_a_result_without_a_network_leaves_nothing(tmp_path):
-    keep(Keeper(tmp_path, "all"), result(0, 0.5, trained=False))
+    keep(Keeper(tmp_path, "all", INFOS), result(0, 0.5, trained=False))
     assert lying(tmp_path) == []
 
 
@@ -87,7 +108,7 @@ def test_without_validation_digits_all_are_kept(tmp_path):
     blind = Cell(Architecture((2,)), dataset="digits", split=Split(validation_fraction=0))
     one = result(0, 0.5, blind)
     one.validation = None
-    keep(Keeper(tmp_path, "all"), one)
+    keep(Keeper(tmp_path, "all", INFOS), one)
     assert lying(tmp_path) == [0]
     with pytest.raises(
         ConfigurationError, match=r"--keep best: .* has no validation examples to choose by \(--keep all"
@@ -97,11 +118,11 @@ def test_without_validation_digits_all_are_kept(tmp_path):
 
 
 def test_a_keeper_counts_what_it_would_have_kept(tmp_path):
-    keep(Keeper(tmp_path, "all"), result(1, 0.6))
+    keep(Keeper(tmp_path, "all", INFOS), result(1, 0.6))
     done = [(Run(CELL, 0), 0.5), (Run(CELL, 1), 0.6), (Run(CELL, 2), 0.4), (Run(OTHER, 0), 0.9)]
-    assert Keeper(tmp_path, "all").know(done) == 3
-    assert Keeper(tmp_path, "best").know(done) == 1  # the other cell's; of this one the best is there
-    assert Keeper(tmp_path, "best").know([*done, (Run(CELL, 3), 0.8)]) == 2
+    assert Keeper(tmp_path, "all", INFOS).know(done) == 3
+    assert Keeper(tmp_path, "best", INFOS).know(done) == 1  # the other cell's; of this one the best is there
+    assert Keeper(tmp_path, "best", INFOS).know([*done, (Run(CELL, 3), 0.8)]) == 2
 
 
 def test_an_unknown_word_is_refused():

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from mnistlab.analysis.estimate import Estimate
-from mnistlab.datasets import catalog
 from mnistlab.keeping import Keeper
 from mnistlab.plan import Group, Plan, PlannedCell, architecture_key, work_of
 from mnistlab.price import Prices, Work
@@ -175,7 +174,7 @@ class _Conductor:
 
     def store(self, result: RunResult) -> None:
         if self.keeper is not None:
-            self.keeper.write(result, catalog.info(result.run.cell.dataset, self.settings.data_dir))
+            self.keeper.write(result)
         self.writer.commit(result)
         if self.keeper is not None:
             self.keeper.tidy(result.run.cell)

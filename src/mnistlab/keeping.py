@@ -1,28 +1,21 @@
-"""Which trained networks stay on the disk, where they lie, and one trained again whose weights were not kept."""
+"""Which trained networks stay on the disk, and where they lie."""
 
-import signal
-import time
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mnistlab.analysis.estimate import Estimate
 from mnistlab.datasets.catalog import DatasetInfo
 from mnistlab.errors import ConfigurationError, MachineError, did_you_mean
 from mnistlab.network import TrainedNetwork
-from mnistlab.plan import Group
 from mnistlab.records import RunResult
-from mnistlab.saving import save
+from mnistlab.saving import load, save
 from mnistlab.spec import Cell, Run
 
-if TYPE_CHECKING:
-    from mnistlab.execution.worker import WorkerSettings
-
 KEEP = ("none", "best", "all")
-_TIMEOUT_SECONDS, _TIMEOUT_FACTOR = 900.0, 20.0
 _FOLDERS = {"sklearn": "ffn", "keras": "dnn"}
+
+Place = tuple[float, int, Path]
 
 
 def kept_path(models: Path, run: Run) -> Path:
@@ -46,6 +39,16 @@ def check_keep(keep: str, cells: Iterable[Cell]) -> None:
         raise ConfigurationError("--keep best", why, "--keep all, or set validation_fraction")
 
 
+def discard(path: Path) -> None:
+    """Remove the file of a network, if it is there; MachineError when the disk says no."""
+    try:
+        path.unlink(missing_ok=True)
+    except NotADirectoryError:
+        return
+    except OSError as fault:
+        raise MachineError(str(path), f"cannot be removed: {fault.strerror}", "remove it by hand") from fault
+
+
 def network_of(result: RunResult, info: DatasetInfo) -> TrainedNetwork:
     """The network a result holds, for images of its data set."""
     return TrainedNetwork(result.run, info.image_shape, info.class_names, result.network, result.weights_sha256)
@@ -60,13 +63,19 @@ class Keeper:
     models : Path
     keep : str
         `best` or `all`.
+    infos : mapping of str to DatasetInfo
+        By the names of the data sets the networks are of.
     kept : mapping
         Cell id → what is kept of it: validation accuracy and negative seed, by which they rank, and the file.
+    best : mapping
+        Cell id → the one of these that a better one replaces; none where `all` has kept several before.
     """
 
     models: Path
     keep: str
-    kept: dict[str, list[tuple[float, int, Path]]] = field(default_factory=lambda: defaultdict(list))
+    infos: Mapping[str, DatasetInfo]
+    kept: dict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
+    best: dict[str, Place] = field(default_factory=dict)
 
     def know(self, finished: Iterable[tuple[Run, float | None]]) -> int:
         """Take in runs that are done, with their validation accuracies, from the store.
@@ -76,7 +85,7 @@ class Keeper:
         int
             How many networks are missing that would have been kept: of all runs, or of the best one of each cell.
         """
-        missing, best = 0, dict[str, tuple[float, int, Path]]()
+        missing, best = 0, dict[str, Place]()
         for run, accuracy in finished:
             place = (-1.0 if accuracy is None else accuracy, -run.seed, kept_path(self.models, run))
             if place[2].is_file():
@@ -84,9 +93,10 @@ class Keeper:
             else:
                 missing += 1
             best[run.cell.id] = max(place, best.get(run.cell.id, place))
+        self.best |= {cell: places[0] for cell, places in self.kept.items() if len(places) == 1}
         return missing if self.keep == "all" else sum(not path.is_file() for _, _, path in best.values())
 
-    def write(self, result: RunResult, info: DatasetInfo) -> None:
+    def write(self, result: RunResult) -> None:
         """Write the network of a result that is about to be stored, if it is to be kept.
 
         Raises
@@ -100,60 +110,25 @@ class Keeper:
         place = (accuracy, -result.run.seed, kept_path(self.models, result.run))
         others = self.kept[result.run.cell.id]
         if self.keep == "all" or place >= max(others, default=place):
-            save(network_of(result, info), place[2])
+            save(network_of(result, self.infos[result.run.cell.dataset]), place[2])
             others.append(place)
 
     def tidy(self, cell: Cell) -> None:
-        """After its result was stored: under `best`, take away what a better network of the same cell has replaced."""
-        kept = self.kept[cell.id]
-        if self.keep == "best" and len(kept) > 1:
-            best = max(kept)
-            for place in kept:
-                if place != best:
-                    place[2].unlink(missing_ok=True)
-            self.kept[cell.id] = [best]
+        """After its result was stored: under `best`, take away the network that a better one of its cell has replaced.
+
+        Raises
+        ------
+        MachineError
+            The file cannot be removed.
+        """
+        if self.keep == "best" and (kept := self.kept[cell.id]) and (best := max(kept)) == kept[-1]:
+            replaced, self.best[cell.id] = self.best.get(cell.id, best), best
+            if replaced != best:
+                discard(replaced[2])
+                kept.remove(replaced)
 
 
-def train_again(result: RunResult, settings: "WorkerSettings") -> RunResult:
-    """Train a stored run once more in a process of its own, with its engine, and compare the weights bit for bit.
-
-    Ctrl-C and SIGTERM end it as they end any program.
-
-    Raises
-    ------
-    MachineError
-        It failed, or the weights are others; the message says what differs from then.
-    """
-    from mnistlab.execution.local import Finished, execute
-    from mnistlab.execution.stop import Budget, stop_on_signals
-
-    timeout = _TIMEOUT_SECONDS + _TIMEOUT_FACTOR * result.ledger.end_to_end_seconds
-    groups, again = [Group(result.engine, (result.run,), Estimate(None), timeout)], None
-    with stop_on_signals() as stop:
-        budget = Budget(None, time.monotonic())
-        for event in execute(
-            lambda _: groups.pop() if groups else None, workers=1, settings=settings, budget=budget, stop=stop
-        ):
-            again = event.result if isinstance(event, Finished) else again
-    if stop.signal_number is not None:
-        signal.raise_signal(stop.signal_number)  # now that its usual handler is back
-    if again is None or again.status != "done":
-        why = "no result" if again is None else f"{again.status}: {again.reason}"
-        raise MachineError(f"run {result.run.id}", f"training it again ended with {why}")
-    if again.weights_sha256 != result.weights_sha256:
-        why = f"trained again it has other weights than the stored ones: {_what_differs(result, again)}"
-        raise MachineError(f"run {result.run.id}", why, "train it there, or anew: `mnistlab show RUN --command`")
-    return again
-
-
-def _what_differs(then: RunResult, now: RunResult) -> str:
-    was, is_ = ({"program": result.program, **asdict(result.environment)} for result in (then, now))
-    for values in (was, is_):
-        values |= dict(values.pop("packages")) | dict(values.pop("variables"))
-    names = [name for name in was | is_ if was.get(name) != is_.get(name)]
-    told = [f"{name} {_short(was.get(name))} then, {_short(is_.get(name))} now" for name in names]
-    return "; ".join(told) or "nothing that is recorded differs"
-
-
-def _short(value: object) -> str:
-    return "none" if value is None else str(value)[:40]
+def kept_network(result: RunResult, path: Path) -> TrainedNetwork | None:
+    """The network kept of a run; None where there is none, or one of another training."""
+    network = load(path) if path.exists() else None
+    return network if network is not None and network.weights_sha256 == result.weights_sha256 else None

@@ -5,13 +5,10 @@ Here the two ends meet: what the store holds goes to the plan as a value, what t
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +18,13 @@ from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset, DatasetInfo
 from mnistlab.errors import ConfigurationError, DataError, MachineError
-from mnistlab.keeping import Keeper, check_keep, kept_path, network_of, train_again
+from mnistlab.forecast import learned_prices, plan_here, threads_of_a_run
+from mnistlab.instruments.environment import check_device
+from mnistlab.keeping import Keeper, check_keep, discard, kept_network, kept_path, network_of
 from mnistlab.network import Prediction, TrainedNetwork
 from mnistlab.places import Places, Setting, write_file
-from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
+from mnistlab.plan import Plan
 from mnistlab.preprocessing import check_installed
-from mnistlab.price import Prices
 from mnistlab.records import RunResult
 from mnistlab.saving import load, save
 from mnistlab.spec import Cell, Run
@@ -140,7 +138,8 @@ def plan(
     places = places or Places.find()
     study, own = _with_own_data(as_study(source, seeds=seeds), places.data_dir)
     store = open_store(places.store)
-    return _plan(study, _infos(study, own, places.data_dir), store, _prices(store, "cpu"), engine, workers, max_runs)
+    infos, prices = _infos(study, own, places.data_dir), learned_prices(store, "cpu")
+    return plan_here(study, infos, store, prices, engine, workers, max_runs)
 
 
 def run(
@@ -189,12 +188,12 @@ def run(
     started = time.monotonic()
     study, places = as_study(source, seeds=seeds), places or Places.find()
     places = replace(places, store=Path(store)) if store is not None else places
-    _check_device(device)
+    check_device(device)
     check_keep(keep, study.cells)
     study, own = _with_own_data(study, places.data_dir)
     infos, known = _infos(study, own, places.data_dir), open_store(places.store)
     # Faults show before a download.
-    for cell in _to_do(_plan(study, infos, known, _prices(known, device), engine, workers, max_runs)):
+    for cell in _to_do(plan_here(study, infos, known, learned_prices(known, device), engine, workers, max_runs)):
         check_installed(cell.features)
     for name in infos:
         if name in own:
@@ -207,7 +206,7 @@ def run(
     from mnistlab.store.writer import open_writer
 
     settings = WorkerSettings(
-        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=_threads(),
+        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=threads_of_a_run(),
         keep=keep != "none",
     )  # fmt: skip
     allowance = Budget(budget, started)
@@ -215,19 +214,19 @@ def run(
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         wanted = [Run(cell, seed) for cell in study.cells for seed in study.seeds]
         if fresh:
-            for one in wanted:
-                kept_path(places.models, one).unlink(missing_ok=True)
             writer.forget([run.id for run in wanted])
+            for one in wanted:
+                discard(kept_path(places.models, one))
         known = open_store(places.store)
-        prices = _prices(known, device)
-        planned = _plan(study, infos, known, prices, engine, workers, max_runs)
+        prices = learned_prices(known, device)
+        planned = plan_here(study, infos, known, prices, engine, workers, max_runs)
         writer.register_study(study, planned.sizes, wanted)
         _keep_features(_to_do(planned), places, stop=stop, budget=allowance, notify=notify)
         stored = known.statuses(study.name)
         return conduct(
             planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
             settings=settings, budget=allowance, stop=stop, on_progress=on_progress, on_event=on_event,
-            keeper=_keeper(keep, study, known, places, notify),
+            keeper=_keeper(keep, study, infos, known, places, notify),
         )  # fmt: skip
 
 
@@ -311,7 +310,7 @@ def predict(model: str | Path, images: Sequence[str | Path], *, places: Places |
     """
     from mnistlab.drawing import normalise_file
 
-    network = _asked_network(str(model), places)
+    network = _asked_network(str(model), places or Places.find())
     dataset = network.run.cell.dataset
     drawings = [normalise_file(Path(image), dataset, network.image_shape) for image in images]
     try:
@@ -320,13 +319,15 @@ def predict(model: str | Path, images: Sequence[str | Path], *, places: Places |
         raise DataError(str(model), str(fault)) from fault
 
 
-def _asked_network(model: str, places: Places | None) -> TrainedNetwork:
+def _asked_network(model: str, places: Places) -> TrainedNetwork:
     path = Path(model)
     # `Path.exists` would fail on a name longer than the system takes.
     if os.path.lexists(path) or path.suffix == ".safetensors" or os.sep in model:
         return load(path)
-    detail = show(model, places=places)
-    if (network := _kept_network(_result_of(detail), detail.weights)) is None:
+    named = [show(run, places=places) for run in open_store(places.store).runs_named(model)]
+    kept = [detail.run.id for detail in named if detail.weights]
+    detail = show(kept[0] if len(kept) == 1 else model, places=places)
+    if (network := kept_network(_result_of(detail), kept_path(places.models, detail.run))) is None:
         raise DataError(f"run {detail.run.id}", "its weights were not kept",
                         f"`mnistlab export {detail.run.id} --format keras` trains it again and keeps them")  # fmt: skip
     return network
@@ -361,8 +362,9 @@ def export(
     places = places or Places.find()
     detail = show(run, places=places)
     result = _result_of(detail)
-    network = _kept_network(result, detail.weights) or _trained_again(result, places, notify)
-    path = output or kept_path(places.models, result.run).with_suffix(f".{form}")
+    kept = kept_path(places.models, result.run)
+    network = kept_network(result, kept) or _trained_again(result, places, notify)
+    path = output or kept.with_suffix(f".{form}")
     export_network(network, form, path)
     return path
 
@@ -373,17 +375,12 @@ def _result_of(detail: RunDetail) -> RunResult:
     return detail.result
 
 
-def _kept_network(result: RunResult, kept: Path | None) -> TrainedNetwork | None:
-    """The network kept of a run; None where there is none, or one of another training."""
-    network = load(kept) if kept is not None else None
-    return network if network is not None and network.weights_sha256 == result.weights_sha256 else None
-
-
 def _trained_again(result: RunResult, places: Places, notify: Notify) -> TrainedNetwork:
     from mnistlab.execution.worker import WorkerSettings
+    from mnistlab.retraining import train_again
 
     dataset, device, threads = result.run.cell.dataset, result.environment.device, result.environment.threads
-    _check_device(device)
+    check_device(device)
     seconds = result.ledger.end_to_end_seconds
     notify(f"run {result.run.id}: its weights were not kept, it is trained again (the first time took {seconds:.3g} s)")
     sources.fetch(dataset, places.data_dir, offline=places.offline, notify=notify)
@@ -395,10 +392,12 @@ def _trained_again(result: RunResult, places: Places, notify: Notify) -> Trained
     return network
 
 
-def _keeper(keep: str, study: Study, store: Store, places: Places, notify: Notify) -> Keeper | None:
+def _keeper(
+    keep: str, study: Study, infos: Mapping[str, DatasetInfo], store: Store, places: Places, notify: Notify
+) -> Keeper | None:  # fmt: skip
     if keep == "none":
         return None
-    keeper, cells = Keeper(places.models, keep), {cell.id: cell for cell in study.cells}
+    keeper, cells = Keeper(places.models, keep, infos), {cell.id: cell for cell in study.cells}
     done = [(Run(cells[cell], seed), accuracy) for cell, seed, accuracy in store.done() if cell in cells]
     if missing := keeper.know(done):
         notify(f"{missing:,} finished networks were not kept when they were trained, and are not trained again; "
@@ -451,34 +450,6 @@ def rescue(damaged: str | Path, new: str | Path) -> "Rescue":
     return rescuing.rescue(Path(damaged), Path(new))
 
 
-def _plan(
-    study: Study, infos: Mapping[str, DatasetInfo], store: Store, prices: Prices, engine: str, workers: int | None,
-    max_runs: int,
-) -> Plan:  # fmt: skip
-    from mnistlab.engines.base import engine_name
-    from mnistlab.instruments.resources import available_bytes, usable_cores
-
-    runs = len(study.cells) * len(study.seeds)
-    if workers is not None and workers < 1:
-        raise ConfigurationError(f"--workers {workers}", "a whole number of 1 or more is needed")
-    if runs > max_runs:
-        raise ConfigurationError(f"study {study.name}", f"{runs:,} runs are more than {max_runs:,}",
-                                 f"--max-runs {runs} allows them")  # fmt: skip
-    sizes = {cell.id: cell_size(cell, infos[cell.dataset]) for cell in study.cells}
-    available, needed, largest = available_bytes(), 0, None
-    for cell in study.cells:
-        if (size := run_bytes(cell, sizes[cell.id])) > needed:
-            needed, largest = size, cell
-    if largest is not None and needed > available:
-        raise ConfigurationError(largest.label, f"one such network needs about {needed / 1e9:,.1f} GB of memory, "
-                                 f"{available / 1e9:,.1f} GB are free here", "make it smaller")  # fmt: skip
-    workers = min(workers or max(1, usable_cores() // _threads()), max(1, available // max(1, needed)))
-    return make_plan(
-        study, sizes=sizes, finished=store.finished(),
-        prices=prices, engine_name=partial(engine_name, engine), workers=workers,
-    )  # fmt: skip
-
-
 def _to_do(planned: Plan) -> list[Cell]:
     return [p.cell for p in planned.cells if p.to_do]
 
@@ -491,28 +462,3 @@ def _keep_features(cells: list[Cell], places: Places, *, stop: "Stop", budget: "
     for cell in wanted.values():
         dataset = catalog.load(cell.dataset, places.data_dir)
         keep_processed(dataset, cell.features, places.processed, stop=stop, budget=budget, notify=notify)
-
-
-def _prices(store: Store, device: str) -> Prices:
-    from mnistlab.instruments.environment import describe
-
-    prices = Prices()
-    works = {cell.id: work_of(cell, size) for cell, size in store.sizes()}
-    here = describe(device=device, threads=_threads(), data_sha256="")
-    for cell_id, epochs_done, seconds in store.timings(here.processor, here.threads, here.device):
-        prices.observe(replace(works[cell_id], epochs=epochs_done), seconds)
-    return prices
-
-
-def _threads() -> int:
-    text = os.environ.get("OMP_NUM_THREADS", "1")
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else 1
-
-
-def _check_device(device: str) -> None:
-    if device not in ("cpu", "gpu"):
-        raise ConfigurationError(f"--device {device or repr(device)}", "one of cpu, gpu is needed")
-    # Asked in a process of its own: JAX would take most of the device's memory for the one that asks.
-    ask = [sys.executable, "-c", "import jax; jax.devices('gpu')"]
-    if device == "gpu" and subprocess.run(ask, capture_output=True, check=False).returncode != 0:  # noqa: S603
-        raise MachineError("--device gpu", "JAX finds no GPU on this machine", "--device cpu")

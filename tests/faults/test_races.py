@@ -8,9 +8,16 @@ from contextlib import suppress
 import pytest
 
 
+def long_study(lab):
+    """So many seeds that the study still runs when the readers are done."""
+    study = lab.home / "small.toml"
+    study.write_text(study.read_text().replace("seeds = 1\n", "seeds = 50\n"))
+    return lab
+
+
 @pytest.mark.slow
 def test_a_second_run_says_who_holds_the_store_and_sigterm_keeps_what_finished(new_lab, processes):
-    lab = new_lab()
+    lab = long_study(new_lab())
     first = lab.start("run", "small.toml")
     processes.wait_until(lab.runs, first)
     _, err = lab.call("run", "small.toml", exit_status=4)
@@ -34,7 +41,7 @@ def test_a_second_run_says_who_holds_the_store_and_sigterm_keeps_what_finished(n
 
 @pytest.mark.slow
 def test_of_two_runs_begun_at_once_one_goes_on(new_lab):
-    lab = new_lab()
+    lab = long_study(new_lab())
     both = {process.pid: process for process in (lab.start("run", "small.toml") for _ in range(2))}
     while all(process.poll() is None for process in both.values()):
         with suppress(subprocess.TimeoutExpired):

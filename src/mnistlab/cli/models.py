@@ -22,9 +22,9 @@ def predict(
     ----------
     model
         A file that `run --keep` or `export` kept under models/, or a run with such a file: its id, the beginning of it,
-        or the label of a cell with one run.
+        or the label of a cell of which one network was kept.
     images
-        PNG or JPEG files: drawn or photographed, dark on light or light on dark.
+        PNG or JPEG files: drawn or photographed; for networks of mnist dark on light or light on dark, of any size.
     top
         How many classes to name.
     """

@@ -4,11 +4,14 @@ import functools
 import hashlib
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from mnistlab import __version__
+from mnistlab.errors import ConfigurationError, MachineError
 from mnistlab.instruments.resources import usable_cores
 from mnistlab.records import Environment
 
@@ -75,3 +78,13 @@ def _processor() -> str:
 
 def _without_paths(value: str) -> str:
     return " ".join(word for word in value.split() if "/" not in word and "\\" not in word)
+
+
+def check_device(device: str) -> None:
+    """Refuse a word that is none of cpu and gpu (ConfigurationError), and a GPU that is not there (MachineError)."""
+    if device not in ("cpu", "gpu"):
+        raise ConfigurationError(f"--device {device or repr(device)}", "one of cpu, gpu is needed")
+    # Asked in a process of its own: JAX would take most of the device's memory for the one that asks.
+    ask = [sys.executable, "-c", "import jax; jax.devices('gpu')"]
+    if device == "gpu" and subprocess.run(ask, capture_output=True, check=False).returncode != 0:  # noqa: S603
+        raise MachineError("--device gpu", "JAX finds no GPU on this machine", "--device cpu")

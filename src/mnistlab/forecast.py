@@ -1,0 +1,66 @@
+"""A study's plan on this machine: what the store holds becomes prices, cores and memory become workers."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from mnistlab.datasets.catalog import DatasetInfo
+from mnistlab.errors import ConfigurationError
+from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
+from mnistlab.price import Prices
+from mnistlab.store.tables import Store
+from mnistlab.study import Study
+
+
+def plan_here(
+    study: Study, infos: Mapping[str, DatasetInfo], store: Store, prices: Prices, engine: str, workers: int | None,
+    max_runs: int,
+) -> Plan:  # fmt: skip
+    """What is left of a study, for as many processes as cores and memory allow.
+
+    Raises
+    ------
+    ConfigurationError
+        A cell that cannot be trained as asked, more runs than `max_runs`, or a network this machine has no memory for.
+    """
+    from mnistlab.engines.base import engine_name
+    from mnistlab.instruments.resources import available_bytes, usable_cores
+
+    runs = len(study.cells) * len(study.seeds)
+    if workers is not None and workers < 1:
+        raise ConfigurationError(f"--workers {workers}", "a whole number of 1 or more is needed")
+    if runs > max_runs:
+        raise ConfigurationError(f"study {study.name}", f"{runs:,} runs are more than {max_runs:,}",
+                                 f"--max-runs {runs} allows them")  # fmt: skip
+    sizes = {cell.id: cell_size(cell, infos[cell.dataset]) for cell in study.cells}
+    available, needed, largest = available_bytes(), 0, None
+    for cell in study.cells:
+        if (size := run_bytes(cell, sizes[cell.id])) > needed:
+            needed, largest = size, cell
+    if largest is not None and needed > available:
+        raise ConfigurationError(largest.label, f"one such network needs about {needed / 1e9:,.1f} GB of memory, "
+                                 f"{available / 1e9:,.1f} GB are free here", "make it smaller")  # fmt: skip
+    workers = min(workers or max(1, usable_cores() // threads_of_a_run()), max(1, available // max(1, needed)))
+    return make_plan(
+        study, sizes=sizes, finished=store.finished(),
+        prices=prices, engine_name=partial(engine_name, engine), workers=workers,
+    )  # fmt: skip
+
+
+def learned_prices(store: Store, device: str) -> Prices:
+    """Prices that know every run timed on this machine with this device and as many threads."""
+    from mnistlab.instruments.environment import describe
+
+    prices = Prices()
+    works = {cell.id: work_of(cell, size) for cell, size in store.sizes()}
+    here = describe(device=device, threads=threads_of_a_run(), data_sha256="")
+    for cell_id, epochs_done, seconds in store.timings(here.processor, here.threads, here.device):
+        prices.observe(replace(works[cell_id], epochs=epochs_done), seconds)
+    return prices
+
+
+def threads_of_a_run() -> int:
+    """`OMP_NUM_THREADS`, or 1: as many processes as cores then train side by side."""
+    text = os.environ.get("OMP_NUM_THREADS", "1")
+    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else 1

@@ -1,0 +1,61 @@
+"""A run of the store trained once more, by the engine that trained it, and compared with it bit for bit."""
+
+import signal
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from mnistlab.analysis.estimate import Estimate
+from mnistlab.errors import MachineError
+from mnistlab.plan import Group
+from mnistlab.records import RunResult
+
+if TYPE_CHECKING:
+    from mnistlab.execution.worker import WorkerSettings
+
+_TIMEOUT_SECONDS, _TIMEOUT_FACTOR = 900.0, 20.0
+
+
+def train_again(result: RunResult, settings: "WorkerSettings") -> RunResult:
+    """Train a stored run once more in a process of its own, with its engine, and compare the weights bit for bit.
+
+    Ctrl-C and SIGTERM end it as they end any program.
+
+    Raises
+    ------
+    MachineError
+        It failed, or the weights are others; the message says what differs from then.
+    """
+    from mnistlab.execution.local import Finished, execute
+    from mnistlab.execution.stop import Budget, stop_on_signals
+
+    timeout = _TIMEOUT_SECONDS + _TIMEOUT_FACTOR * result.ledger.end_to_end_seconds
+    groups, again = [Group(result.engine, (result.run,), Estimate(None), timeout)], None
+    with stop_on_signals() as stop:
+        budget = Budget(None, time.monotonic())
+        for event in execute(
+            lambda _: groups.pop() if groups else None, workers=1, settings=settings, budget=budget, stop=stop
+        ):
+            again = event.result if isinstance(event, Finished) else again
+    if stop.signal_number is not None:
+        signal.raise_signal(stop.signal_number)  # now that its usual handler is back
+    if again is None or again.status != "done":
+        why = "no result" if again is None else f"{again.status}: {again.reason}"
+        raise MachineError(f"run {result.run.id}", f"training it again ended with {why}")
+    if again.weights_sha256 != result.weights_sha256:
+        why = f"trained again it has other weights than the stored ones: {_what_differs(result, again)}"
+        raise MachineError(f"run {result.run.id}", why, "train it there, or anew: `mnistlab show RUN --command`")
+    return again
+
+
+def _what_differs(then: RunResult, now: RunResult) -> str:
+    was, is_ = ({"program": result.program, **asdict(result.environment)} for result in (then, now))
+    for values in (was, is_):
+        values |= dict(values.pop("packages")) | dict(values.pop("variables"))
+    names = [name for name in was | is_ if was.get(name) != is_.get(name)]
+    told = [f"{name} {_short(was.get(name))} then, {_short(is_.get(name))} now" for name in names]
+    return "; ".join(told) or "nothing that is recorded differs"
+
+
+def _short(value: object) -> str:
+    return "none" if value is None else str(value)[:40]
