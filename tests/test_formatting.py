@@ -124,7 +124,9 @@ TEXT = st.text(max_size=30)
 @given(rows=st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=4), width=st.integers(2, 60))
 def test_a_table_is_never_wider_than_asked_and_holds_no_control_character(rows, width):
     text = formatting.text_table(["cell", "accuracy", "id"], rows, width)
-    assert len(text.split("\n")) == len(rows) + 1
+    table, _, told = text.partition("\n(")
+    assert len(table.split("\n")) == len(rows) + 1
+    assert bool(told) == (len(table.split("\n")[0].split()) < 3)
     for line in text.split("\n"):
         assert cell_len(line) <= width
         assert line.isprintable()
@@ -134,12 +136,13 @@ def test_columns_are_dropped_from_the_right_and_labels_shortened():
     columns, rows = ["cell", "accuracy", "id"], [["16x64 relu, batch norm", "97.42 ± 0.21 (5)", "0123456789ab"]]
     assert formatting.text_table(columns, rows, 80).split("\n")[1].endswith("0123456789ab")
     assert formatting.text_table(columns, rows, 40) == (
-        "cell                            accuracy\n16x64 relu, batch norm  97.42 ± 0.21 (5)"
+        "cell                            accuracy\n16x64 relu, batch norm  97.42 ± 0.21 (5)\n"
+        "(1 more column in a wider terminal)"
     )
-    assert (
-        formatting.text_table(columns, rows, 31) == "cell                   accuracy\n16x64 relu, …  97.42 ± 0.21 (5)"
+    assert formatting.text_table(columns, rows, 31) == (
+        "cell                   accuracy\n16x64 relu, …  97.42 ± 0.21 (5)\n(1 more column in a wider\nterminal)"
     )
-    assert formatting.text_table(columns, rows, 10) == "cell\n16x64 rel…"
+    assert formatting.text_table(columns, rows, 10).startswith("cell\n16x64 rel…\n(2 more")
 
 
 def test_results_text_begins_with_the_resolution_and_the_learning_rate(lab_results):

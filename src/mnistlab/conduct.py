@@ -65,6 +65,7 @@ def conduct(
     plan: Plan, writer: "StoreWriter", prices: Prices, *, statuses: Mapping[str, str], measured: Collection[str],
     settings: "WorkerSettings", budget: "Budget", stop: "Stop", on_progress: Callable[[Progress], None],
     on_event: "Callable[[Happening], None]" = lambda _: None, keeper: Keeper | None = None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> RunSummary:  # fmt: skip
     """Train what a plan still asks for, round by round; after the first round every architecture is measured once.
 
@@ -88,9 +89,22 @@ def conduct(
         was measured. A fault that it raises ends the study as Ctrl-C does.
     keeper : Keeper, optional
         Writes each network before its result is stored: what the store calls done is then kept already.
+    notify : callable
+        Told why runs fail, each reason once.
     """
     return _Conductor(
-        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress, on_event, keeper
+        plan,
+        writer,
+        prices,
+        dict(statuses),
+        frozenset(measured),
+        settings,
+        budget,
+        stop,
+        on_progress,
+        on_event,
+        keeper,
+        notify,
     ).conduct()
 
 
@@ -107,9 +121,11 @@ class _Conductor:
     on_progress: Callable[[Progress], None]
     on_event: "Callable[[Happening], None]"
     keeper: Keeper | None
+    notify: Callable[[str], None]
     began: float = field(default_factory=time.monotonic)
     told_at: float = 0.0
     finished: int = 0
+    reasons: set[str] = field(default_factory=set)
     validation: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     n_validation: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[Group, list[Work]]] = field(default_factory=list)
@@ -170,6 +186,9 @@ class _Conductor:
             self.finished += 1
             if event.result.status == "done":
                 self.learn(event.result)
+            elif event.result.reason not in self.reasons:
+                self.reasons.add(event.result.reason)
+                self.notify(f"run {event.result.run.id} {event.result.status}: {event.result.reason}")
         self.on_event(event)
 
     def store(self, result: RunResult) -> None:

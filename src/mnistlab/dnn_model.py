@@ -23,7 +23,13 @@ def choose_backend() -> str:
 
 
 def import_keras() -> Any:
-    """Keras, on the backend of `choose_backend`.
+    """Keras, on the backend of `check_backend`."""
+    check_backend()
+    return importlib.import_module("keras")
+
+
+def check_backend() -> None:
+    """Make sure of the backend that `choose_backend` chooses, without importing it.
 
     Raises
     ------
@@ -33,7 +39,6 @@ def import_keras() -> Any:
     backend = choose_backend()
     if importlib.util.find_spec(backend) is None:
         raise MachineError(f"KERAS_BACKEND={backend}", "this package is not installed", "unset it to use jax")
-    return importlib.import_module("keras")
 
 
 def _configured_backend() -> str | None:

@@ -229,18 +229,20 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
     """A plain table: first column to the left, the others to the right, never wider than `width`.
 
     What does not fit goes: the first column is shortened with … down to twelve characters, then columns are dropped
-    from the right, least important last; at the end the first column alone is shortened further.
+    from the right, least important last, and counted below; at the end the first column alone is shortened further.
     """
     lines = [[printable(text) for text in line] for line in (columns, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     while len(widths) > 1 and min(widths[0], _LABEL_WIDTH) + sum(w + 2 for w in widths[1:]) > width:
         widths.pop()
     widths[0] = max(1, min(widths[0], width - sum(w + 2 for w in widths[1:])))
-    return "\n".join(
+    dropped = len(lines[0]) - len(widths)
+    told = f"({dropped} more column{'s' * (dropped > 1)} in a wider terminal)" if dropped else ""
+    return "\n".join([*(
         "  ".join([_fit(first, widths[0]), *(_right(text, w) for text, w in zip(rest, widths[1:], strict=False))])
         .rstrip()
         for first, *rest in lines
-    )  # fmt: skip
+    ), *textwrap.wrap(told, max(1, width))])  # fmt: skip
 
 
 def printable(text: str) -> str:

@@ -17,6 +17,7 @@ from mnistlab import study as studies
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset, DatasetInfo
+from mnistlab.dnn_model import check_backend
 from mnistlab.errors import ConfigurationError, DataError, MachineError
 from mnistlab.forecast import learned_prices, plan_here, threads_of_a_run
 from mnistlab.instruments.environment import check_device
@@ -112,13 +113,13 @@ def data_sheet(dataset: Dataset, path: Path) -> None:
     from mnistlab.visualization.samples import plot_samples
     from mnistlab.visualization.style import figure_png, figure_svg
 
-    if path.suffix not in (".png", ".svg"):
+    if path.suffix.lower() not in (".png", ".svg"):
         raise ConfigurationError(f"--sheet {path}", "a file .png or .svg is needed")
     figure = plot_samples(dataset)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a name in letters this machine's font lacks
-            content = figure_png(figure) if path.suffix == ".png" else figure_svg(figure).encode()
+            content = figure_png(figure) if path.suffix.lower() == ".png" else figure_svg(figure).encode()
         write_file(path, content)
     except OSError as fault:
         raise MachineError(str(path), f"cannot be written: {fault.strerror}", "name another file") from fault
@@ -195,6 +196,8 @@ def run(
     # Faults show before a download.
     for cell in _to_do(plan_here(study, infos, known, learned_prices(known, device), engine, workers, max_runs)):
         check_installed(cell.features)
+        if cell.framework == "keras":
+            check_backend()
     for name in infos:
         if name in own:
             user_files.keep(own.pop(name), places.data_dir)
@@ -214,9 +217,11 @@ def run(
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         wanted = [Run(cell, seed) for cell in study.cells for seed in study.seeds]
         if fresh:
+            ours = open_store(places.store).finished()
             writer.forget([run.id for run in wanted])
             for one in wanted:
-                discard(kept_path(places.models, one))
+                if one.id in ours:  # a network of another store with the same home stays
+                    discard(kept_path(places.models, one))
         known = open_store(places.store)
         prices = learned_prices(known, device)
         planned = plan_here(study, infos, known, prices, engine, workers, max_runs)
@@ -226,7 +231,7 @@ def run(
         return conduct(
             planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
             settings=settings, budget=allowance, stop=stop, on_progress=on_progress, on_event=on_event,
-            keeper=_keeper(keep, study, infos, known, places, notify),
+            keeper=_keeper(keep, study, infos, known, places, notify), notify=notify,
         )  # fmt: skip
 
 
@@ -400,7 +405,7 @@ def _keeper(
     keeper, cells = Keeper(places.models, keep, infos), {cell.id: cell for cell in study.cells}
     done = [(Run(cells[cell], seed), accuracy) for cell, seed, accuracy in store.done() if cell in cells]
     if missing := keeper.know(done):
-        notify(f"{missing:,} finished networks were not kept when they were trained, and are not trained again; "
+        notify(f"finished before without --keep and not trained again: {missing:,}; "
                "`mnistlab export RUN --format keras` trains one again and keeps it")  # fmt: skip
     return keeper
 

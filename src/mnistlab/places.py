@@ -136,8 +136,15 @@ def _choose(name: str, given: _Value | None, file: Mapping[str, Any], default: _
     if given:
         return Setting(name, kind(given), "flag")
     if variable:
-        return Setting(name, variable if kind is str else variable != "0", "environment")
+        return Setting(name, variable if kind is str else _yes_or_no(name, variable), "environment")
     return Setting(name, file[name], "file") if name in file else Setting(name, kind(default), "default")
+
+
+def _yes_or_no(name: str, text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in words:
+        raise ConfigurationError(f"MNISTLAB_{name.upper()} {text}", "1 or 0 is needed")
+    return words[text.lower()]
 
 
 def _read_file(path: Path) -> Mapping[str, Any]:

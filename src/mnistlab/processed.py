@@ -144,7 +144,9 @@ def _computed(dataset: Dataset, features: Features, stop: Stop, budget: Budget) 
 
     images = dataset.images
     chunks = [images[at : at + _IMAGES_PER_TASK] for at in range(0, len(images), _IMAGES_PER_TASK)]
-    pool = ProcessPool(min(usable_cores(), len(chunks)), context=get_context("spawn"), initializer=end_with_parent)
+    # A process that only comes when all is done would be ended while it starts, and complain.
+    processes = max(1, min(usable_cores(), len(chunks) // 8))
+    pool = ProcessPool(processes, context=get_context("spawn"), initializer=end_with_parent)
     try:
         with interrupts_blocked():
             futures = deque(pool.schedule(_compute, args=(features.image_steps, chunk)) for chunk in chunks)

@@ -292,6 +292,19 @@ def test_without_a_part_the_rest_works_and_doctor_names_the_mend(process, home, 
             assert word in fetch.err
 
 
+@pytest.mark.parametrize(("word", "offline"), [("1", True), ("0", False), ("no", False), ("True", True), ("", False)])
+def test_offline_is_said_in_the_usual_words(mnistlab, home, monkeypatch, word, offline):
+    monkeypatch.setenv("MNISTLAB_OFFLINE", word)
+    settings = mnistlab("config", "show", "--json").document["settings"]
+    assert next(one["value"] for one in settings if one["name"] == "offline") is offline
+
+
+def test_offline_in_an_unknown_word_is_refused(mnistlab, home, monkeypatch):
+    monkeypatch.setenv("MNISTLAB_OFFLINE", "maybe")
+    answer = mnistlab("status")
+    assert (answer.status, answer.err) == (2, "mnistlab: error: MNISTLAB_OFFLINE maybe: 1 or 0 is needed\n")
+
+
 # What people see on a narrow terminal, without colours, or when nobody reads.
 
 

@@ -29,6 +29,26 @@ def test_hog_without_scikit_image_is_refused_before_anything_is_written(without,
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.parametrize(("module", "words"), [
+    ("PIL", ("data", "show", "digits", "--sheet", "sheet.png")),
+    ("sklearn", ("data", "show", "digits")),
+    ("pandas", ("results",)),
+])  # fmt: skip
+def test_a_package_that_cannot_be_imported_is_named_by_what_needs_it(without, home, module, words):
+    answer = without(module, *words)
+    assert (answer.status, answer.err.count("\n")) == (5, 1)
+    assert f"cannot be imported: {module}" in answer.err
+    assert "`mnistlab doctor`" in answer.err
+    assert list(home.iterdir()) == []
+
+
+def test_a_backend_that_is_not_installed_stops_a_study_before_its_first_run(process, home):
+    answer = process("run", "--dataset", "digits", cwd=home, KERAS_BACKEND="torch")
+    assert (answer.status, answer.out) == (5, "")
+    assert answer.err.startswith("mnistlab: error: KERAS_BACKEND=torch: this package is not installed (unset it")
+    assert list(home.iterdir()) == []
+
+
 @pytest.mark.parametrize("features", ["scale", "hog"])
 def test_plan_needs_no_scikit_image(without, features):
     answer = without("skimage", "plan", *AD_HOC, "--features", features, "--json")

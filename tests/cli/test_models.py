@@ -132,7 +132,11 @@ def test_best_compares_with_what_earlier_calls_kept(finished, home, process):
         assert lying(home) == [f"ffn/{best}.safetensors"]
     told = process("run", "tiny.toml", "--seeds", 4, "--keep", "all", cwd=home)
     assert told.status == 0
-    assert "3 finished networks were not kept when they were trained, and are not trained again" in told.err
+    assert "finished before without --keep and not trained again: 3; `mnistlab export RUN" in told.err
+    Image.new("L", (30, 30), 255).save(home / "blank.png")
+    assert process("predict", "1x8 relu, digits, sklearn, 3 epochs", "blank.png", cwd=home).status == 0  # the one kept
+    other = process("run", "tiny.toml", "--workers", 1, "--fresh", "--store", "other.sqlite", cwd=home)
+    assert (other.status, lying(home)) == (0, [f"ffn/{best}.safetensors"])
     fresh = process("run", "tiny.toml", "--workers", 1, "--seeds", 4, "--fresh", cwd=home)
     assert (fresh.status, lying(home)) == (0, [])
 

@@ -26,7 +26,7 @@ def cell(width, training):
     return Cell(Architecture((width,)), dataset="digits", framework="sklearn", training=training)
 
 
-def conducted(path, cells, *, budget=None, prices=None, unknown_engine=(), timeouts=None):
+def conducted(path, cells, *, budget=None, prices=None, unknown_engine=(), timeouts=None, told=None):
     """Plan and conduct a study of one seed in one process; probes are left out."""
     study = Study("faulty", tuple(cells), (0,))
     sizes = {c.id: cell_size(c, catalog.info("digits")) for c in cells}
@@ -42,7 +42,8 @@ def conducted(path, cells, *, budget=None, prices=None, unknown_engine=(), timeo
         statuses = open_store(path).statuses("faulty")
         return conduct(plan, writer, prices, statuses={Run(c, 0).id: statuses[Run(c, 0).id] for c in cells},
                        measured=measured, settings=WorkerSettings(path.parent),
-                       budget=budget or Budget(None, 0.0), stop=Stop(), on_progress=lambda _: None)  # fmt: skip
+                       budget=budget or Budget(None, 0.0), stop=Stop(), on_progress=lambda _: None,
+                       notify=[].append if told is None else told.append)  # fmt: skip
 
 
 @pytest.mark.slow
@@ -50,9 +51,16 @@ def test_what_fails_is_kept_with_its_reason_and_the_study_goes_on(tmp_path):
     path = tmp_path / "lab.sqlite"
     good, diverging = cell(4, GOOD), cell(5, DIVERGING)
     unknown, endless = cell(6, GOOD), cell(7, ENDLESS)
-    summary = conducted(path, [good, diverging, unknown, endless], unknown_engine=[unknown], timeouts={endless: 1.5})
+    told = []
+    summary = conducted(
+        path, [good, diverging, unknown, endless], unknown_engine=[unknown], timeouts={endless: 1.5}, told=told
+    )
     assert (summary.done, summary.failed, summary.diverged, summary.timeout) == (1, 1, 1, 1)
     assert (summary.to_do, summary.stopped, summary.exit_status) == (2, None, 6)
+    assert sorted(line.partition(" ")[2].partition(" ")[2] for line in told) == [
+        "diverged: loss or weights were not finite numbers in epoch 1", "failed: KeyError: 'nonesuch'",
+        "timeout: no result after 1.5 s",
+    ]  # fmt: skip
     store = open_store(path)
     found = {c: store.run_detail(Run(c, 0).id) for c in (good, diverging, unknown, endless)}
     assert [detail.status for detail in found.values()] == ["done", "diverged", "failed", "timeout"]

@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not isinstance(end.__context__, BrokenPipeError):  # what rich makes of one while it prints help
             raise
         status = 0
+    except ImportError as fault:
+        status = _log(fault) if (fault.name or "").startswith("mnistlab") else _tell(_broken_package(fault))
     except OSError as fault:
         if fault.errno != errno.ENOSPC:
             status = _log(fault)
@@ -90,6 +92,13 @@ def _drop_output() -> int:
     # Python would complain again when it closes stdout.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _broken_package(fault: ImportError) -> MachineError:
+    why = " ".join(str(fault).split())[:200]
+    return MachineError(
+        f"package {fault.name}", f"it cannot be imported: {why}", "`mnistlab doctor` says what mends it"
+    )
 
 
 def _tell(error: MnistlabError) -> int:

@@ -84,7 +84,7 @@ def install_completion(
     except OSError as fault:
         why = (fault.strerror or str(fault)).lower()
         raise MachineError(str(fault.filename or output), f"cannot be written: {why}", "say --to FILE") from fault
-    emit(f"Written: {path}. A new shell completes.")
+    emit(f"Written: {path}. " + ("A new shell completes." if output is None else "A shell that reads it completes."))
 
 
 def _value(value: str | bool | None) -> str:

@@ -127,6 +127,11 @@ class ProgressLine:
             self.told_at = time.monotonic()
         self.last = line
 
+    def tell(self, line: str) -> None:
+        """A line of other news, which the next one of progress follows."""
+        self.close()
+        notify(line)
+
     def close(self) -> None:
         """Leave the line to what comes next."""
         if self.on_terminal and self.last:

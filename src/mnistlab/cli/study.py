@@ -145,7 +145,7 @@ def run(
             _ask(lab.plan(source, engine=engine, workers=workers, max_runs=max_runs, places=places))
         summary = lab.run(
             source, budget=seconds, engine=engine, workers=workers, device=device, fresh=fresh, keep=keep,
-            max_runs=max_runs, places=places, on_progress=on_progress, on_event=tell, notify=notify,
+            max_runs=max_runs, places=places, on_progress=on_progress, on_event=tell, notify=progress.tell,
         )  # fmt: skip
     if follow:
         emit_json({**documents.summary_document(summary), "event": "end"})
