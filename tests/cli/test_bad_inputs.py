@@ -470,7 +470,9 @@ def test_a_fault_of_ours_is_one_line_that_names_a_log(process, home):
 # What people see on a narrow terminal, or without colours.
 
 
-@pytest.mark.parametrize("line", ["plan lab", "plan --nodes 4,2056 --depth 1,16", "results", "status"])
+@pytest.mark.parametrize(
+    "line", ["plan lab", "plan --nodes 4,2056 --depth 1,16", "results", "status", "data show digits"]
+)
 def test_no_line_is_wider_than_the_terminal(mnistlab, monkeypatch, line):
     monkeypatch.setenv("COLUMNS", "40")
     lines = mnistlab(*line.split()).out.splitlines()

@@ -274,7 +274,7 @@ def test_an_npz_that_claims_what_it_has_not_is_refused_without_taking_memory(fil
 
 
 MANY = np.zeros(15_000_000, np.uint32)
-MANY[:60_000] = np.random.default_rng(0).integers(0, 2**16, 60_000)  # packs less well than a bomb
+MANY[:90_000] = np.random.default_rng(0).integers(0, 2**16, 90_000)  # packs less well than a bomb
 BYTES = MANY.view(np.uint8)
 SWOLLEN = {
     "labels without images": ({"images": part(2)[0], "labels": BYTES}, "labels: 60,000,000 labels for 2 images"),
@@ -289,20 +289,9 @@ SWOLLEN = {
 @pytest.mark.parametrize(("arrays", "why"), SWOLLEN.values(), ids=SWOLLEN.keys())
 def test_a_small_file_of_many_labels_takes_little_memory(arrays, why, tmp_path):
     path = written(tmp_path / "mine.npz", arrays, np.savez_compressed)
-    assert path.stat().st_size < 400_000
+    assert path.stat().st_size < 800_000
     tracemalloc.start()
     refused(path, why)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 300_000_000
-
-
-def test_as_many_labels_as_there_are_images_take_little_memory(tmp_path):
-    n = user_files.MAX_IMAGES
-    labels = np.arange(n, dtype=np.int32)
-    path = written(tmp_path / "mine.npz", {"X": np.zeros((n, 1, 1), np.uint8), "y": labels})
-    tracemalloc.start()
-    refused(path, "label 256, expected 0 to 255")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 300_000_000

@@ -37,7 +37,7 @@ def fetch(
 def show(
     dataset: str = "mnist", /, *, sheet: Path | None = None, json: Json = False, where: Where | None = None
 ) -> None:
-    """Describe a data set: sizes, classes, checksum, where it came from; and draw samples of every class.
+    """Describe a data set: sizes, checksum, where it came from; and draw a sample of every class below its count.
 
     Parameters
     ----------
