@@ -419,7 +419,7 @@ def test_what_makes_no_sense_beside_data_of_one_s_own_is_refused(refused, home):
     refused("run --dataset mine.npz --batch-size 1000", 2, "--batch-size 1000", "has only 47 examples")
     refused("data fetch mine.npz --from .", 2, "--from .: mine.npz is a path itself (give one of them)")
     refused("data show mine.npz --sheet mine.gif", 2, "--sheet mine.gif: a file .png or .svg is needed")
-    refused("data show nothing-000000000000", 2, "dataset nothing-000000000000: unknown data set")
+    refused("data show nothing-000000000000", 3, "dataset nothing-000000000000: not in the cache")
 
 
 # In a process of its own.

@@ -155,7 +155,7 @@ def test_a_user_s_own_data_are_verified_too(places, tmp_path):
     np.savez(tmp_path / "spots.npz", images=images, labels=np.arange(20) % 2)
     user_files.keep(dataset := user_files.read(tmp_path / "spots.npz"), places.data_dir)
     name = f"data {dataset.info.name}"
-    assert found("data", places)[name] == ("ok", "")
+    assert found("data", places) == {"data mnist": ("warn", "mnistlab data fetch mnist"), name: ("ok", "")}
     again = "mnistlab data fetch PATH, the file or folder it came from"
     for file in ("t10k-labels-idx1-ubyte", "dataset.json"):
         (places.data_dir / dataset.info.name / file).write_bytes(b"nonsense")

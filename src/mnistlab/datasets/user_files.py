@@ -305,20 +305,16 @@ def _labels(
     path: Path, arrays: Sequence[Array], class_names: Array | None
 ) -> tuple[list[NDArray[np.uint8]], tuple[str, ...]]:
     """Labels as places among the names of the classes, which follow from texts, or are given, or are the numbers."""
-    texts = {array.dtype.kind == "U" for array in arrays}
-    if len(texts) > 1:
+    texts = arrays[0].dtype.kind == "U"
+    if any((array.dtype.kind == "U") != texts for array in arrays):
         raise DataError(str(path), "the labels of one part are numbers, those of the other texts")
     parts = [np.unique(array, return_inverse=True) for array in arrays]
     found = sorted(set().union(*(values.tolist() for values, _ in parts)))
-    if class_names is not None:
-        names = tuple(class_names[: MAX_CLASSES + 1].tolist())
-    elif True in texts:
-        names = tuple(found)
-    else:
-        names = tuple(map(str, range(max(0, min(found[-1], MAX_CLASSES - 1)) + 1)))
+    numbers = map(str, range(max(0, min(found[-1], MAX_CLASSES - 1)) + 1)) if not texts else ()
+    names = tuple(class_names[: MAX_CLASSES + 1].tolist() if class_names is not None else found if texts else numbers)
     _check_names(path, names)
-    places = {name: place for place, name in enumerate(names)} if True in texts else dict(enumerate(range(len(names))))
+    places = {value: place for place, value in enumerate(names if texts else range(len(names)))}
     if strange := [value for value in found if value not in places]:
-        expected = "one of class_names" if True in texts else f"0 to {len(names) - 1}"
+        expected = "one of class_names" if texts else f"0 to {len(names) - 1}"
         raise DataError(str(path), f"label {str(strange[0])[:_MAX_NAME]}, expected {expected}")
     return [np.array([places[value] for value in values.tolist()], np.uint8)[at] for values, at in parts], names
