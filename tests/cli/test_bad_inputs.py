@@ -419,7 +419,7 @@ def test_what_makes_no_sense_beside_data_of_one_s_own_is_refused(refused, home):
     refused("run --dataset mine.npz --batch-size 1000", 2, "--batch-size 1000", "has only 47 examples")
     refused("data fetch mine.npz --from .", 2, "--from .: mine.npz is a path itself (give one of them)")
     refused("data show mine.npz --sheet mine.gif", 2, "--sheet mine.gif: a file .png or .svg is needed")
-    refused("data show nothing-000000000000", 2, "dataset nothing-000000000000: unknown data set")
+    refused("data show nothing-000000000000", 3, "dataset nothing-000000000000: not in the cache")
 
 
 # In a process of its own.
@@ -470,7 +470,9 @@ def test_a_fault_of_ours_is_one_line_that_names_a_log(process, home):
 # What people see on a narrow terminal, or without colours.
 
 
-@pytest.mark.parametrize("line", ["plan lab", "plan --nodes 4,2056 --depth 1,16", "results", "status"])
+@pytest.mark.parametrize(
+    "line", ["plan lab", "plan --nodes 4,2056 --depth 1,16", "results", "status", "data show digits"]
+)
 def test_no_line_is_wider_than_the_terminal(mnistlab, monkeypatch, line):
     monkeypatch.setenv("COLUMNS", "40")
     lines = mnistlab(*line.split()).out.splitlines()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import shlex
 from dataclasses import replace
@@ -11,6 +12,8 @@ import pytest
 
 from mnistlab import lab
 from mnistlab.cli import documents
+from mnistlab.conduct import Progress
+from mnistlab.records import Measurement
 
 NUMBER = (int, float)
 TEXT = str
@@ -235,6 +238,16 @@ def test_a_report_that_cannot_be_written_is_a_fault_of_the_machine(mnistlab, hom
     assert answer.err == (
         "mnistlab: error: reports/tiny.html: cannot be written: File exists (name another folder with --home)\n"
     )
+
+
+def test_an_event_with_a_number_that_is_none_is_told_and_ends_nothing():
+    happened = [
+        Progress("lab", 1, 0, 2, math.nan, 0.0, math.inf),
+        Measurement("c", "a", "keras", math.nan, None, 1, None, 1.0, None, environment=None),
+    ]
+    told = [line for event in happened for line in documents.event_documents(event)]
+    assert (told[0]["seconds"], told[0]["eta_seconds"], told[1]["seconds_per_step"]) == (None, None, None)
+    json.dumps(told, allow_nan=False)
 
 
 def test_data_show_describes_a_data_set(mnistlab):

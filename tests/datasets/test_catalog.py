@@ -18,6 +18,12 @@ def cached(tiny, tmp_path):
     return folder
 
 
+def test_images_are_counted_also_of_a_class_that_has_none():
+    labels = np.array([2, 0, 2], np.uint8)
+    info = catalog.DatasetInfo("some", (1, 1), ("a", "b", "c", "d"), 2, 1)
+    assert catalog.Dataset(info, np.zeros((3, 1, 1), np.uint8), labels, "", "").class_counts.tolist() == [1, 0, 2, 0]
+
+
 def test_unknown_data_set_suggests_the_nearest():
     with pytest.raises(ConfigurationError, match=r"dataset minst: unknown data set \(did you mean mnist\?\)"):
         catalog.info("minst")
@@ -76,7 +82,7 @@ def test_digits_needs_no_files_and_fits_its_description(tmp_path):
 def test_the_test_part_of_digits_is_a_stratified_seventh_that_follows_the_images_alone(tmp_path):
     dataset = catalog.load("digits", tmp_path)
     n_train = dataset.info.n_train
-    tested, total = np.bincount(dataset.labels[n_train:]), np.bincount(dataset.labels)
+    tested, total = np.bincount(dataset.labels[n_train:]), dataset.class_counts
     assert (tested == np.round(total / 7)).all()
     shuffled = np.random.default_rng(0).permutation(len(dataset.labels))
     again = catalog.seventh_by_hash(dataset.images[shuffled], dataset.labels[shuffled])

@@ -4,6 +4,8 @@ import io
 import os
 import random
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 
@@ -84,7 +86,7 @@ REFUSED = {
     "text": (b"no picture at all", "no PNG or JPEG"),
     "GIF behind the name of a PNG": (bytes_of(Image.fromarray(GREYS), "GIF"), "no PNG or JPEG"),
     "60,000 by 60,000": (png(60_000, 60_000), "pixels"),
-    "8,000 by 8,000": (png(8_000, 8_000), "8,000×8,000 pixels are more than 50,000,000"),
+    "4,001 by 4,000": (png(4_001, 4_000), "4,001×4,000 pixels are more than 16,000,000"),
 }
 
 
@@ -100,6 +102,42 @@ def test_what_is_no_picture_is_refused_in_one_line_before_it_takes_memory(kind, 
     finally:
         tracemalloc.stop()
     assert str(caught.value).startswith(f"{tmp_path / 'a.png'}: ")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16"])
+def test_the_largest_picture_takes_little_memory(mode, tmp_path):
+    Image.new(mode, (4000, 4000)).save(tmp_path / "large.png")
+    tracemalloc.start()
+    grey = read_grey(tmp_path / "large.png")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (grey.shape, grey.max()) == ((4000, 4000), mode == "RGBA")
+    assert peak < 120_000_000  # beside what Pillow decodes, 64 million bytes
+
+
+def test_a_picture_for_which_memory_does_not_suffice_is_refused(tmp_path):
+    program = f"""if True:
+        import resource, pathlib, mnistlab.datasets.pictures as p
+        from PIL import Image
+        Image.new("RGB", (4000, 4000)).save({str(tmp_path / "large.png")!r})
+        here = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (here + 40_000_000,) * 2)
+        try:
+            p.read_grey(pathlib.Path({str(tmp_path / "large.png")!r}))
+        except p.DataError as error:
+            print(error)
+        """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path / 'large.png'}: there is not enough memory for it (shrink it)\n"
+
+
+def test_a_picture_is_the_same_in_one_block_and_in_many(tmp_path):
+    pixels = np.random.default_rng(3).integers(0, 200, (700, 1000, 4), dtype=np.uint8)  # dark: the ground is white
+    Image.fromarray(pixels).save(tmp_path / "whole.png")
+    whole = read_grey(tmp_path / "whole.png")
+    alpha = pixels[..., 3] / 255
+    expected = pixels[..., :3] @ np.array([0.299, 0.587, 0.114]) / 255 * alpha + (1 - alpha)
+    np.testing.assert_allclose(whole, expected, rtol=0, atol=1e-5)
 
 
 def test_a_fifo_a_folder_and_a_missing_file_are_refused_without_waiting(tmp_path):

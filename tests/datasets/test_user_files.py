@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mnistlab.datasets import catalog, user_files
-from mnistlab.errors import DataError, MachineError, MnistlabError
+from mnistlab.errors import ConfigurationError, DataError, MachineError
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
@@ -71,7 +71,6 @@ SAME = {
     "halves to 1": both(lambda x: (x / 255).astype(np.float16)),
     "small labels": lambda arrays: {**arrays, "y_train": arrays["y_train"].astype(np.uint8)},
     "texts": lambda arrays: {**arrays, **{y: np.array(["a", "b", "c"])[arrays[y]] for y in ("y_train", "y_test")}},
-    "bytes": lambda arrays: {**arrays, **{y: np.array([b"a", b"b", b"c"])[arrays[y]] for y in ("y_train", "y_test")}},
     "something more": lambda arrays: {**arrays, "notes": np.array(["nothing"], dtype=object)},
 }
 
@@ -195,8 +194,9 @@ WRONG = {
     "labels as images": (official(x_train=np.arange(12)), "x_train: int64 of shape (12,)", "images (n, height, width)"),
     "images as labels": (official(y_train=part(12)[0]), "y_train: uint8 of shape (12, 5, 4)", "labels (n,)"),
     "colours": (official(x_test=np.zeros((6, 5, 4, 3))), "x_test: float64 of shape (6, 5, 4, 3)"),
-    "complex": (official(x_test=np.zeros((6, 5, 4), complex)), "x_test: its header says complex128"),
+    "complex": (official(x_test=np.zeros((6, 5, 4), complex)), "x_test: complex128 of shape (6, 5, 4)"),
     "one hot": (official(y_test=np.eye(3)[[0, 1, 2, 0, 1, 2]]), "y_test: float64 of shape (6, 3)"),
+    "labels of bytes": (official(y_test=np.array([b"a"] * 6)), "y_test: |S1 of shape (6,)", "whole numbers or texts"),
     "labels of floats": (official(y_test=np.ones(6)), "y_test: float64 of shape (6,)", "whole numbers or texts"),
     "NaN pixels": (official(x_train=nan()), "x_train: NaN among the pixels of image 7"),
     "infinite": (official(x_train=np.full((12, 5, 4), np.inf)), "x_train: pixels from inf to inf"),
@@ -225,7 +225,7 @@ WRONG = {
     "names of numbers": (official(class_names=np.arange(3)), "class_names: int64 of shape (3,)", "names (k,)"),
     "unknown name": (official(y_train=np.array(["a", "b", "x"] * 4), y_test=np.array(["a", "b", "c"] * 2),
                               class_names=np.array(list("abc"))), "label x, expected one of class_names"),
-    "257 classes": ({"X": part(300)[0], "y": np.arange(300).astype(str)}, "300 classes are more than 256"),
+    "257 classes": ({"X": part(300)[0], "y": np.arange(300).astype(str)}, "more than 256 classes"),
 }  # fmt: skip
 
 
@@ -271,6 +271,30 @@ def test_an_npz_that_claims_what_it_has_not_is_refused_without_taking_memory(fil
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5_000_000
+
+
+MANY = np.zeros(15_000_000, np.uint32)
+MANY[:90_000] = np.random.default_rng(0).integers(0, 2**16, 90_000)  # packs less well than a bomb
+BYTES = MANY.view(np.uint8)
+SWOLLEN = {
+    "labels without images": ({"images": part(2)[0], "labels": BYTES}, "labels: 60,000,000 labels for 2 images"),
+    "images of one pixel": (
+        {"images": BYTES.reshape(-1, 1, 1), "labels": BYTES},
+        "60,000,000 images are more than 2,000,",
+    ),
+    "names without labels": (official(class_names=MANY.view("<U1")), "more than 256 classes"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "why"), SWOLLEN.values(), ids=SWOLLEN.keys())
+def test_a_small_file_of_many_labels_takes_little_memory(arrays, why, tmp_path):
+    path = written(tmp_path / "mine.npz", arrays, np.savez_compressed)
+    assert path.stat().st_size < 800_000
+    tracemalloc.start()
+    refused(path, why)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 300_000_000
 
 
 def damaged(path, cut=None, flip=None):
@@ -376,7 +400,7 @@ def test_keeping_it_again_mends_it_and_leaves_what_is_intact_alone(kept, tmp_pat
     folder = tmp_path / "raw" / kept.info.name
     damaged(folder / "train-images-idx3-ubyte", flip=20)
     before = (folder / "t10k-images-idx3-ubyte").stat().st_mtime_ns
-    with pytest.raises(DataError, match=r"damaged: SHA-256 .* \(mnistlab data fetch PATH\)"):
+    with pytest.raises(DataError, match=r"damaged: SHA-256 .* \(mnistlab data fetch PATH, the file or folder"):
         catalog.load(kept.info.name, tmp_path / "raw")
     user_files.keep(kept, tmp_path / "raw")
     assert content(catalog.load(kept.info.name, tmp_path / "raw")) == content(kept)
@@ -384,8 +408,16 @@ def test_keeping_it_again_mends_it_and_leaves_what_is_intact_alone(kept, tmp_pat
 
 
 def test_an_unknown_name_suggests_the_nearest_also_of_ones_own(kept, tmp_path):
-    with pytest.raises(MnistlabError, match=rf"did you mean {kept.info.name}\?"):
+    with pytest.raises(ConfigurationError, match=rf"did you mean {kept.info.name}\?"):
         catalog.info(kept.info.name[:-1] + "x", tmp_path / "raw")
+
+
+def test_a_name_of_ones_own_that_is_not_there_tells_how_it_comes_there(kept, tmp_path):
+    for data_dir in (tmp_path / "elsewhere", None):
+        with pytest.raises(
+            DataError, match=rf"{kept.info.name}: not in the cache \(mnistlab data fetch PATH, the file"
+        ):
+            catalog.info(kept.info.name, data_dir)
 
 
 def lie(**changed):

@@ -3,11 +3,13 @@
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mnistlab.instruments import doctor
+from mnistlab.datasets import user_files
 from mnistlab.instruments.doctor import CHECKS, Check, examine
 from mnistlab.instruments.resources import usable_cores
 from mnistlab.places import Places
@@ -37,47 +39,48 @@ def test_a_check_that_is_not_ok_says_what_mends_it_and_nothing_is_left_behind(pl
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_check_that_breaks_hides_no_other(places, monkeypatch):
+def test_a_check_that_breaks_hides_no_other(places):
     def broken(_places):
         raise RuntimeError("no such thing")
         yield
 
-    monkeypatch.setattr(doctor, "CHECKS", {"cores": broken, "python": CHECKS["python"]})
-    first, *others = examine(places)
+    first, *others = examine(places, {"cores": broken, "python": CHECKS["python"]})
     assert first == Check("cores", "fail", "could not be looked at: RuntimeError: no such thing", "make setup")
     assert {check.name: check.status for check in others} == {"python": "ok", "sqlite": "ok"}
 
 
 def test_packages_are_held_against_what_is_asked_for_and_what_the_tests_have_seen(places, tmp_path, monkeypatch):
-    (tmp_path / "pyproject.toml").write_text("""
-        [project]
-        dependencies = ["numpy>=99", "scipy>=1", "pandas<99", "no-such-package>=1"]
-        [project.optional-dependencies]
-        more = ["no-such-extra>=2"]
-        test = ["no-such-test>=3"]
-        """)
+    (tmp_path / "mnistlab-9.dist-info").mkdir()
+    (tmp_path / "mnistlab-9.dist-info" / "METADATA").write_text("""Metadata-Version: 2.1
+Name: mnistlab
+Version: 9
+Requires-Dist: numpy>=99
+Requires-Dist: scipy>=1
+Requires-Dist: pandas<99
+Requires-Dist: no-such-package>=1
+Requires-Dist: no-such-extra>=2; extra == "more"
+Requires-Dist: no-such-test>=3; extra == "test"
+""")
     (tmp_path / "constraints.txt").write_text("# pins\npandas==0.1\nscipy==0.2 ; python_version < '3'\n")
-    monkeypatch.setattr(doctor, "_CHECKOUT", tmp_path)
-    assert found("packages", places) == {
+    monkeypatch.syspath_prepend(tmp_path)
+    looks = {
+        "packages": partial(CHECKS["packages"], constraints=tmp_path / "constraints.txt"),
+        "outside": partial(CHECKS["packages"], constraints=tmp_path / "none"),
+        "extras": CHECKS["extras"],
+    }
+    found = {
+        name: {c.name: (c.status, c.remedy) for c in examine(places, {name: look})} for name, look in looks.items()
+    }
+    faults = {
         "packages": ("ok", ""),
         "package numpy": ("warn", "python -m pip install 'numpy>=99'"),
-        "package pandas": ("warn", "python -m pip install pandas==0.1"),
         "package no-such-package": ("fail", "python -m pip install 'no-such-package>=1'"),
     }
-    assert found("extras", places) == {"package no-such-extra": ("warn", "python -m pip install 'no-such-extra>=2'")}
-
-
-def test_outside_a_checkout_the_installed_package_says_what_it_needs(places, tmp_path, monkeypatch):
-    (tmp_path / "mnistlab-9.dist-info").mkdir()
-    (tmp_path / "mnistlab-9.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: mnistlab\nVersion: 9\nRequires-Dist: numpy>=99\nRequires-Dist: scipy>=1\n"
-        'Requires-Dist: no-such-extra>=2; extra == "more"\nRequires-Dist: pytest>=99; extra == "test"\n'
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(doctor, "_CHECKOUT", tmp_path)
-    numpy = ("warn", "python -m pip install 'numpy>=99'")
-    assert found("packages", places) == {"packages": ("ok", ""), "package numpy": numpy}
-    assert found("extras", places) == {"package no-such-extra": ("warn", "python -m pip install 'no-such-extra>=2'")}
+    assert found == {
+        "packages": {**faults, "package pandas": ("warn", "python -m pip install pandas==0.1")},
+        "outside": faults,
+        "extras": {"package no-such-extra": ("warn", "python -m pip install 'no-such-extra>=2'")},
+    }
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "tensorflw", "os"])
@@ -145,6 +148,18 @@ def test_data_are_missing_or_damaged(places):
     (places.data_dir / "mnist").mkdir(parents=True)
     (places.data_dir / "mnist" / "train-images-idx3-ubyte").write_bytes(b"nonsense")
     assert found("data", places)["data mnist"] == ("fail", "mnistlab data fetch mnist")
+
+
+def test_a_user_s_own_data_are_verified_too(places, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 3), dtype=np.uint8)
+    np.savez(tmp_path / "spots.npz", images=images, labels=np.arange(20) % 2)
+    user_files.keep(dataset := user_files.read(tmp_path / "spots.npz"), places.data_dir)
+    name = f"data {dataset.info.name}"
+    assert found("data", places) == {"data mnist": ("warn", "mnistlab data fetch mnist"), name: ("ok", "")}
+    again = "mnistlab data fetch PATH, the file or folder it came from"
+    for file in ("t10k-labels-idx1-ubyte", "dataset.json"):
+        (places.data_dir / dataset.info.name / file).write_bytes(b"nonsense")
+        assert found("data", places)[name] == ("fail", again)
 
 
 def test_without_npm_one_source_is_missing(places, monkeypatch):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from mnistlab.datasets.catalog import Dataset, DatasetInfo
-from mnistlab.visualization.samples import half_blocks, plot_samples, ramp, samples_text
+from mnistlab.visualization.samples import plot_samples, samples_text
 from mnistlab.visualization.style import figure_png, figure_svg
 
 
@@ -39,35 +39,27 @@ def test_any_names_and_shapes_can_be_drawn_and_the_same_bytes_come_out_every_tim
     assert "<svg" in figure_svg(plot_samples(samples))
 
 
-def test_half_blocks_show_what_is_light():
-    pixels = np.array([[0, 9, 0, 9], [0, 0, 9, 9], [9.0, 0, 0, 0]])
-    assert half_blocks(pixels) == [" ▀▄█", "▀   "]
-    assert half_blocks(np.zeros((2, 2))) == ["  "]
+def test_light_is_drawn_dense_and_dark_is_drawn_empty():
+    image = np.array([[0, 255, 255], [0, 0, 255], [0, 0, 0]], np.uint8)
+    made = Dataset(DatasetInfo("x", (3, 3), ("a",), 1, 0), image[None], np.zeros(1, np.uint8), "", "")
+    assert samples_text(made, 80) == "a\n(1)\n =@\n"
 
 
-def test_the_ramp_is_ascii_from_empty_to_full():
-    assert ramp(np.array([[0, 255, 255.0], [0, 0, 255]])) == [" =@"]
-    assert ramp(np.zeros((3, 2))) == ["  ", "  "]
+@given(width=st.integers(1, 200), high=st.integers(1, 40), wide=st.integers(1, 40), classes=st.integers(3, 9))
+def test_no_line_is_wider_than_the_terminal_and_every_class_is_there(width, high, wide, classes):
+    made = dataset(classes, n=24, shape=(high, wide), names=["a", "猫" * 9, "c" * 99, *"defghi"][:classes])
+    lines = samples_text(made, width).split("\n")
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join(lines).count("(") == classes
 
 
-@given(
-    width=st.integers(1, 200),
-    high=st.integers(1, 40),
-    wide=st.integers(1, 40),
-    draw=st.sampled_from([ramp, half_blocks]),
-)
-def test_no_line_is_wider_than_the_terminal_and_every_class_has_its_rows(width, high, wide, draw):
-    made = dataset(n=24, shape=(high, wide), names=["a", "猫" * 9, "c" * 99])
-    lines = samples_text(made, width, draw).split("\n")
-    assert all(cell_len(line) <= max(width, 2) for line in lines)  # one letter of the second name is two columns
-    side = max(1, -(-max(high, wide) // min(16, width)))
-    rows = (-(-high // side) + 1) // 2
-    assert len(lines) == 3 * (2 + rows)
+def test_ten_digits_fit_on_a_page():
+    lines = samples_text(dataset(10, shape=(28, 28)), 80).split("\n")
+    assert (len(lines), lines[0].split(), lines[10].split()) == (19, list("01234"), list("56789"))
 
 
 def test_a_large_image_is_pooled_to_the_means_of_its_blocks():
     image = np.zeros((32, 32), np.uint8)
     image[:16] = 200
     made = Dataset(DatasetInfo("x", (32, 32), ("a",), 1, 0), image[None], np.zeros(1, np.uint8), "", "")
-    title, *rows = samples_text(made, 80, half_blocks).strip("\n").split("\n")
-    assert (title, rows[:4], [row.strip() for row in rows[4:]]) == ("a (1)", ["█" * 16] * 4, [""] * (len(rows) - 4))
+    assert samples_text(made, 80).split("\n") == ["a", "(1)", *["@" * 16] * 4, *[""] * 4]

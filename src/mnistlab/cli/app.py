@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import io
 import os
 import sys
 import tempfile
@@ -60,6 +61,8 @@ app.command("mnistlab.cli.machine:install_completion", name="--install-completio
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; the process ends with its exit status (see docs/using.md)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name in letters that this terminal lacks ends no command
     try:
         status = app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()

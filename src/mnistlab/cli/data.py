@@ -1,10 +1,9 @@
 """`mnistlab data`: fetch and describe data sets."""
 
-import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from cyclopts import Parameter
 
 from mnistlab import formatting, lab
@@ -38,7 +37,7 @@ def fetch(
 def show(
     dataset: str = "mnist", /, *, sheet: Path | None = None, json: Json = False, where: Where | None = None
 ) -> None:
-    """Describe a data set: sizes, classes, checksum, where it came from; and draw samples of every class.
+    """Describe a data set: sizes, checksum, where it came from; and draw a sample of every class below its count.
 
     Parameters
     ----------
@@ -53,25 +52,13 @@ def show(
         lab.data_sheet(loaded, sheet)
         notify(f"{sheet}: written")
     info = loaded.info
-    counts = np.bincount(loaded.labels, minlength=info.n_classes)
     if json:
         emit_json(formatting.document(
             dataset=info.name, train=info.n_train, test=info.n_test, shape=info.image_shape, classes=info.class_names,
-            class_counts=counts, sha256=loaded.sha256, source=loaded.source,
+            class_counts=loaded.class_counts, sha256=loaded.sha256, source=loaded.source,
         ))  # fmt: skip
         return
-    height, width = info.image_shape
-    emit(f"{info.name}: {info.n_train:,} training and {info.n_test:,} test images of {height}x{width} pixels")
-    emit(f"from {formatting.printable(loaded.source)}, sha256 {loaded.sha256}")
-    emit(formatting.text_table(["class", "images"], [[name, f"{n:,}"] for name, n in
-                                                     zip(info.class_names, counts, strict=True)], 80))  # fmt: skip
-    emit(samples.samples_text(loaded, min(terminal_width(), 200), _drawing()))
-
-
-def _drawing() -> samples.DrawText:
-    """Blocks where the output can say them."""
-    try:
-        samples.BLOCKS.encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return samples.ramp
-    return samples.half_blocks
+    (height, width), columns = info.image_shape, max(10, terminal_width())
+    about = (f"{info.name}: {info.n_train:,} training and {info.n_test:,} test images of {height}x{width} pixels, "
+             f"from {formatting.printable(loaded.source)}, sha256 {loaded.sha256}")  # fmt: skip
+    emit(f"{textwrap.fill(about, columns)}\n\n{samples.samples_text(loaded, min(columns, 80))}")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mnistlab.conduct import Progress, RunSummary
-from mnistlab.formatting import NOTHING, document, percent, seconds, size, text_table
+from mnistlab.formatting import NOTHING, document, percent, seconds, size, text_table, to_json
 from mnistlab.plan import CellSize, Plan
 from mnistlab.records import Evaluation, Measurement, RunResult
 from mnistlab.spec import Cell, Run
@@ -79,19 +79,20 @@ def event_documents(event: "Happening | Progress") -> Iterator[dict[str, Any]]:
             yield document(event="study", study=event.study.name, cells=len(event.cells), networks=event.networks,
                            to_do=event.to_do, predicted_seconds=event.seconds)  # fmt: skip
         case Started(group=group):
-            yield from ({"event": "started", **_named(run)} for run in group.runs)
+            yield from (to_json({"event": "started", **_named(run)}) for run in group.runs)
         case EpochEnded(run_id=run, epoch=epoch):
-            yield {"event": "epoch", "run": run, "epoch": epoch}
+            yield to_json({"event": "epoch", "run": run, "epoch": epoch})
         case Finished(result=result):
             accuracy = None if result.test is None else result.test.accuracy
-            yield {"event": "result", **_named(result.run), "status": result.status, "reason": result.reason,
-                   "test_accuracy": accuracy, "seconds": result.ledger.end_to_end_seconds}  # fmt: skip
+            yield to_json({"event": "result", **_named(result.run), "status": result.status, "reason": result.reason,
+                           "test_accuracy": accuracy, "seconds": result.ledger.end_to_end_seconds})  # fmt: skip
         case Measurement():
-            yield {"event": "measurement", "cell": event.cell_id, "seconds_per_step": event.seconds_per_step,
-                   "peak_bytes": event.peak_bytes}  # fmt: skip
+            yield to_json({"event": "measurement", "cell": event.cell_id, "seconds_per_step": event.seconds_per_step,
+                           "peak_bytes": event.peak_bytes})  # fmt: skip
         case Progress():
-            yield {"event": "progress", "study": event.study, "done": event.done, "failed": event.failed,
-                   "total": event.total, "seconds": event.seconds, "eta_seconds": event.eta_seconds}  # fmt: skip
+            yield to_json({"event": "progress", "study": event.study, "done": event.done, "failed": event.failed,
+                           "total": event.total, "seconds": event.seconds,
+                           "eta_seconds": event.eta_seconds})  # fmt: skip
 
 
 def _named(run: Run) -> dict[str, Any]:

@@ -73,6 +73,11 @@ class Dataset:
     sha256: str
     source: str
 
+    @property
+    def class_counts(self) -> NDArray[np.intp]:
+        """Images of every class, int array (n_classes,)."""
+        return np.bincount(self.labels, minlength=self.info.n_classes)
+
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
@@ -179,9 +184,9 @@ def info(name: str, data_dir: Path | None = None) -> DatasetInfo:
     Raises
     ------
     ConfigurationError
-        No such data set ships, nor is it a user's own in the cache `data_dir`.
+        No such data set ships, nor has a user's own such a name.
     DataError
-        The description of a user's own is damaged.
+        A user's own is not in the cache `data_dir`, or its description is damaged.
     """
     return described(name, data_dir)[0]
 
@@ -202,22 +207,29 @@ def load(name: str, data_dir: Path) -> Dataset:
     try:
         return _load_idx(about, wanted, data_dir / name)
     except DataError as fault:
-        raise DataError(fault.what, fault.why, f"mnistlab data fetch {name if name in DATASETS else 'PATH'}") from fault
+        raise DataError(fault.what, fault.why, fetch_command(name)) from fault
+
+
+def fetch_command(name: str) -> str:
+    """The command that brings a data set into the cache."""
+    return f"mnistlab data fetch {name if name in DATASETS else 'PATH, the file or folder it came from'}"
 
 
 def described(name: str, data_dir: Path | None) -> tuple[DatasetInfo, IdxFiles | None]:
     """`info` of a data set and its files; None where it comes without any."""
     if name in DATASETS:
         return DATASETS[name], IDX_FILES.get(name)
-    if data_dir is None or name not in names(data_dir):
-        known = names(data_dir)
-        raise ConfigurationError(f"dataset {name}", "unknown data set", did_you_mean(name, known))
+    known = names(data_dir)
+    if data_dir is None or name not in known:
+        if _OWN_NAME.fullmatch(name):
+            raise DataError(f"dataset {name}", "not in the cache", fetch_command(name))
+        raise ConfigurationError(f"dataset {name or repr(name)}", "unknown data set", did_you_mean(name, known))
     path = data_dir / name / DESCRIPTION
     try:
         with path.open("rb") as file:
             return _from_description(name, json.loads(file.read(_MAX_DESCRIPTION_BYTES)))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as fault:
-        raise DataError(str(path), "damaged", "mnistlab data fetch PATH writes it again") from fault
+        raise DataError(str(path), "damaged", fetch_command(name)) from fault
 
 
 def _from_description(name: str, told: Mapping[str, Any]) -> tuple[DatasetInfo, IdxFiles]:

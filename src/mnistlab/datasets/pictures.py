@@ -3,6 +3,7 @@
 import stat
 import struct
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_FILE_BYTES = 100_000_000
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 16_000_000  # a telephone's camera makes 12 million; one takes about 12 bytes of memory
+_BLOCK_PIXELS = 2**18
 _LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue: ITU-R BT.601, as JPEG and Pillow have it
 _GREYS = 65_535  # a picture's values lie on this grid, so that equal greys are equal in every encoding
 
@@ -48,9 +50,12 @@ def read_grey(path: Path) -> NDArray[np.float32]:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:
                     raise DataError(str(path), f"{width:,}×{height:,} pixels are more than {MAX_PIXELS:,}", "shrink it")
-                return _luminance(ImageOps.exif_transpose(picture))
+                ImageOps.exif_transpose(picture, in_place=True)
+                return _luminance(picture)
     except Image.DecompressionBombError as fault:
         raise DataError(str(path), f"more than {MAX_PIXELS:,} pixels", "shrink it") from fault
+    except MemoryError as fault:
+        raise DataError(str(path), "there is not enough memory for it", "shrink it") from fault
     except UnidentifiedImageError as fault:
         raise DataError(str(path), "no PNG or JPEG picture", "save it as PNG") from fault
     except FileNotFoundError as fault:
@@ -61,21 +66,27 @@ def read_grey(path: Path) -> NDArray[np.float32]:
 
 
 def _luminance(picture: "Image") -> NDArray[np.float32]:
-    if picture.mode.startswith("I"):  # 16 bits of grey
-        return _on_grid(np.asarray(picture, np.float64) / _GREYS)
-    if not picture.has_transparency_data:
-        return _on_grid(_weighed(np.asarray(picture.convert("RGB"))))
-    pixels = np.asarray(picture.convert("RGBA"))
-    luminance, alpha = _weighed(pixels[..., :3]), pixels[..., 3] / 255
-    seen = alpha.sum()
-    ground = 1.0 if not seen or (luminance * alpha).sum() / seen <= 0.5 else 0.0
-    return _on_grid(luminance * alpha + ground * (1 - alpha))
+    luminance = np.empty((picture.height, picture.width), np.float32)
+    ground = _ground(picture) if picture.has_transparency_data else 1.0
+    for rows, grey, alpha in _blocks(picture):
+        luminance[rows] = np.rint((grey * alpha + ground * (1 - alpha)).clip(0, 1) * _GREYS) / _GREYS
+    return luminance
 
 
-def _weighed(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
-    weighed: NDArray[np.float64] = colours @ _LUMA / 255
-    return weighed
+def _ground(picture: "Image") -> float:
+    """White, or black where what is seen of the picture is light."""
+    seen, light = np.sum([(alpha.sum(), (grey * alpha).sum()) for _, grey, alpha in _blocks(picture)], axis=0)
+    return 1.0 if not seen or light / seen <= 0.5 else 0.0
 
 
-def _on_grid(luminance: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (np.rint(luminance.clip(0, 1) * _GREYS) / _GREYS).astype(np.float32)
+def _blocks(picture: "Image") -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
+    """Some rows at a time, and of these the greys and how opaque they are, both from 0 to 1."""
+    high = max(1, _BLOCK_PIXELS // picture.width)
+    for top in range(0, picture.height, high):
+        block = picture.crop((0, top, picture.width, min(top + high, picture.height)))
+        if block.mode.startswith("I"):  # 16 bits of grey
+            grey = np.asarray(block, np.float64) / _GREYS
+            yield slice(top, top + high), grey, np.ones_like(grey)
+        else:
+            pixels = np.asarray(block.convert("RGBA"))
+            yield slice(top, top + high), pixels[..., :3] @ _LUMA / 255, pixels[..., 3] / 255

@@ -92,7 +92,7 @@ def fetch(
     if offline:
         tried.append("network: not tried, offline")
     if name not in DATASETS:
-        raise DataError(name, tried[0], "mnistlab data fetch PATH, with the file or folder it came from")
+        raise DataError(name, tried[0], catalog.fetch_command(name))
     raise DataError(name, f"no source has it: {'; '.join(tried)}", _by_hand(folder, missing, files.debian_package))
 
 

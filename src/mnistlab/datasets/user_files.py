@@ -14,10 +14,10 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -30,6 +30,7 @@ from mnistlab.datasets.sources import is_intact, keep_file
 from mnistlab.errors import DataError, MachineError
 
 MAX_BYTES = 2_000_000_000  # of what is read, unpacked
+MAX_IMAGES = 2_000_000  # each takes memory beyond its pixels
 MAX_CLASSES = 256
 _MAX_NAME = 100  # characters of a class's name
 _BLOCK = 2**20
@@ -38,7 +39,10 @@ _MAX_RATIO, _FREE_BYTES = 250, 16_000_000
 _OFFICIAL = ("x_train", "y_train", "x_test", "y_test")
 _PAIRS = (("images", "labels"), ("X", "y"))
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_KINDS = "biufUS"  # truth values, whole numbers, floats, texts
+# Dimensions, kinds (truth values, whole numbers, floats, texts) and words for them.
+_IMAGES = (3, "biuf", "images (n, height, width) of numbers")
+_LABELS = (1, "biuU", "labels (n,), whole numbers or texts,")
+_NAMES = (1, "U", "names (k,)")
 # What zipfile, zlib and numpy raise on files that are damaged or were made to deceive.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, LookupError, OverflowError, RuntimeError,
            SyntaxError, tokenize.TokenError)  # fmt: skip
@@ -52,7 +56,7 @@ def as_path(text: str, folder: Path, data_dir: Path) -> Path | None:
 
     A path holds a separator, ends in `.npz`, starts with a dot, or is there and no data set has that name.
     """
-    if text in catalog.names(data_dir):
+    if not text or text in catalog.names(data_dir):  # no text would be the current folder
         return None
     path = folder / os.path.expanduser(text)  # noqa: PTH111 - it leaves alone what it does not know
     looks = text.endswith(".npz") or text.startswith(".") or os.sep in text or bool(os.altsep and os.altsep in text)
@@ -150,7 +154,7 @@ def _size(image: NDArray[np.uint8]) -> str:
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
     if len(names) > MAX_CLASSES:
-        raise DataError(str(path), f"{len(names):,} classes are more than {MAX_CLASSES}")
+        raise DataError(str(path), f"more than {MAX_CLASSES} classes")
     for name in names:
         if not (name.isprintable() and name.strip() and len(name) <= _MAX_NAME):
             raise DataError(
@@ -201,36 +205,54 @@ def _read_npz(path: Path) -> tuple[list[Part], tuple[str, ...]]:
     if not path.is_file():  # before opening: a FIFO would wait for a writer
         raise DataError(str(path), "not a regular file" if path.exists() else "no such file or folder")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
             warnings.simplefilter("ignore")  # of numpy and Python about headers: the error that may follow says it
-            arrays = _arrays(path)
+            headers = _headers(path, archive)
+            arrays = [_content(archive, header) for header in headers]
     except _DAMAGE as fault:
         why = " ".join(str(fault).split())[:200] or type(fault).__name__
         raise DataError(str(path), f"no intact .npz file: {why}") from fault
-    class_names = arrays.pop("class_names", None)
-    X, y = (dict(list(arrays.items())[start::2]) for start in (0, 1))
-    images, (labels, names) = _pixels(path, X), _labels(path, y, class_names)
-    for one, other, key in zip(images, labels, y, strict=True):
-        if len(one) != len(other):
-            raise DataError(f"{path}, {key}", f"{len(other):,} labels for {len(one):,} images")
+    class_names = arrays.pop() if len(arrays) % 2 else None
+    labels, names = _labels(path, arrays[1::2], class_names)
+    unit = all(array.max() <= 1 for array in arrays[::2] if array.dtype.kind == "f")
+    images = [_pixels(header.key, array, 255.0 if unit else 1.0)
+              for header, array in zip(headers[::2], arrays[::2], strict=False)]  # fmt: skip
     return list(zip(images, labels, strict=True)), names
 
 
-def _arrays(path: Path) -> dict[str, Array]:
-    """Images and labels in turn, then `class_names` if there is such an array."""
-    with zipfile.ZipFile(path) as archive:
-        members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-        wanted = next((keys for keys in (_OFFICIAL, *_PAIRS) if set(keys) <= set(members)), None)
-        if wanted is None:
-            raise DataError(str(path), f"holds {', '.join(sorted(members)[:6]) or 'nothing'}",
-                            "x_train, y_train, x_test, y_test are needed, or images and labels")  # fmt: skip
-        keys = [*wanted, *(["class_names"] if "class_names" in members else [])]
-        if sum(members[key].file_size for key in keys) > MAX_BYTES:
-            raise DataError(str(path), f"more than {MAX_BYTES:,} bytes unpacked")
-        return {key: _array(path, archive, members[key]) for key in keys}
+class _Header(NamedTuple):
+    """What a member says of the array in it; `key` names file and array."""
+
+    key: str
+    member: zipfile.ZipInfo
+    shape: tuple[int, ...]
+    by_column: bool
+    dtype: np.dtype[Any]
 
 
-def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+def _headers(path: Path, archive: zipfile.ZipFile) -> list[_Header]:
+    """Of images and labels in turn, then of `class_names` if there is such an array; nothing is unpacked yet."""
+    members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+    wanted = next((keys for keys in (_OFFICIAL, *_PAIRS) if set(keys) <= set(members)), None)
+    if wanted is None:
+        raise DataError(str(path), f"holds {', '.join(sorted(members)[:6]) or 'nothing'}",
+                        "x_train, y_train, x_test, y_test are needed, or images and labels")  # fmt: skip
+    keys = [*wanted, *(["class_names"] if "class_names" in members else [])]
+    if sum(members[key].file_size for key in keys) > MAX_BYTES:
+        raise DataError(str(path), f"more than {MAX_BYTES:,} bytes unpacked")
+    roles = [_IMAGES, _LABELS] * (len(wanted) // 2) + [_NAMES]
+    headers = [_header(path, archive, members[key], *role) for key, role in zip(keys, roles, strict=False)]
+    for one, other in zip(headers[: len(wanted) : 2], headers[1::2], strict=True):
+        if one.shape[0] != other.shape[0]:
+            raise DataError(other.key, f"{other.shape[0]:,} labels for {one.shape[0]:,} images")
+        if one.shape[0] > MAX_IMAGES:
+            raise DataError(one.key, f"{one.shape[0]:,} images are more than {MAX_IMAGES:,}")
+    return headers
+
+
+def _header(
+    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, dimensions: int, kinds: str, wanted: str
+) -> _Header:
     key = f"{path}, {member.filename.removesuffix('.npy')}"
     packed = min(member.compress_size, path.stat().st_size)
     if member.file_size > max(_FREE_BYTES, _MAX_RATIO * packed):
@@ -238,34 +260,32 @@ def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Arr
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(key, "packed in an unusual way", "save it with numpy.savez_compressed")
     with archive.open(member) as stream:
-        read_header = _HEADERS[npy.read_magic(stream)]  # of later formats, which only records need, there is none
-        shape, by_column, dtype = read_header(stream)
-        if dtype.hasobject:
-            raise DataError(key, "holds pickled objects, which are never loaded", "save an array of numbers")
+        shape, by_column, dtype = _HEADERS[npy.read_magic(stream)](stream)  # later formats, for records, are not there
         n_bytes = member.file_size - stream.tell()
-        if dtype.kind not in _KINDS or min(shape, default=1) < 1 or math.prod(shape) * dtype.itemsize != n_bytes:
-            raise DataError(key, f"its header says {dtype} {shape}, it has {n_bytes:,} bytes")
-        content = bytearray()  # grows with what is really there; at the end the checksum is compared
-        while block := stream.read(_BLOCK):
+    if dtype.hasobject:
+        raise DataError(key, "holds pickled objects, which are never loaded", "save an array of numbers")
+    if min(shape, default=1) < 1 or math.prod(shape) * dtype.itemsize != n_bytes:
+        raise DataError(key, f"its header says {dtype} {shape}, it has {n_bytes:,} bytes")
+    one_channel = len(shape) == 4 == dimensions + 1 and shape[3] == 1
+    if len(shape) - one_channel != dimensions or dtype.kind not in kinds:
+        raise DataError(key, f"{dtype} of shape {shape}", f"{wanted} are needed")
+    return _Header(key, member, shape[:dimensions], by_column, dtype)
+
+
+def _content(archive: zipfile.ZipFile, header: _Header) -> Array:
+    n_bytes, content = math.prod(header.shape) * header.dtype.itemsize, bytearray()
+    with archive.open(header.member) as stream:
+        stream.read(header.member.file_size - n_bytes)  # the header; after a seek nothing compares the checksum
+        while block := stream.read(_BLOCK):  # grows with what is really there
             content += block
     if len(content) != n_bytes:
-        raise DataError(key, f"{len(content):,} bytes, expected {n_bytes:,}")
-    if dtype.kind == "U" and np.frombuffer(content, f"{dtype.str[0]}u4").max() > sys.maxunicode:
-        raise DataError(key, "holds texts that are none")  # making them would be an error inside Python itself
-    array = np.frombuffer(content, dtype).reshape(shape, order="F" if by_column else "C")
-    return np.char.decode(array, "utf-8") if dtype.kind == "S" else array
+        raise DataError(header.key, f"{len(content):,} bytes, expected {n_bytes:,}")
+    if header.dtype.kind == "U" and np.frombuffer(content, f"{header.dtype.str[0]}u4").max() > sys.maxunicode:
+        raise DataError(header.key, "holds texts that are none")  # making them would be an error inside Python itself
+    return np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.by_column else "C")
 
 
-def _pixels(path: Path, arrays: Mapping[str, Array]) -> list[NDArray[np.uint8]]:
-    unit = all(array.max() <= 1 for array in arrays.values() if array.dtype.kind == "f")
-    return [_bytes(f"{path}, {key}", array, 255.0 if unit else 1.0) for key, array in arrays.items()]
-
-
-def _bytes(key: str, array: Array, factor: float) -> NDArray[np.uint8]:
-    if array.ndim == 4 and array.shape[3] == 1:
-        array = array[..., 0]
-    if array.ndim != 3 or array.dtype.kind not in "biuf":
-        raise DataError(key, f"{array.dtype} of shape {array.shape}", "images (n, height, width) of numbers are needed")
+def _pixels(key: str, array: Array, factor: float) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind == "b":
@@ -282,27 +302,19 @@ def _bytes(key: str, array: Array, factor: float) -> NDArray[np.uint8]:
 
 
 def _labels(
-    path: Path, arrays: Mapping[str, Array], class_names: Array | None
+    path: Path, arrays: Sequence[Array], class_names: Array | None
 ) -> tuple[list[NDArray[np.uint8]], tuple[str, ...]]:
     """Labels as places among the names of the classes, which follow from texts, or are given, or are the numbers."""
-    for key, array in (*arrays.items(), *([] if class_names is None else [("class_names", class_names)])):
-        if array.ndim != 1 or array.dtype.kind not in ("U" if key == "class_names" else "biuU"):
-            wanted = "names (k,)" if key == "class_names" else "labels (n,), whole numbers or texts,"
-            raise DataError(f"{path}, {key}", f"{array.dtype} of shape {array.shape}", f"{wanted} are needed")
-    texts = {array.dtype.kind == "U" for array in arrays.values()}
-    if len(texts) > 1:
+    texts = arrays[0].dtype.kind == "U"
+    if any((array.dtype.kind == "U") != texts for array in arrays):
         raise DataError(str(path), "the labels of one part are numbers, those of the other texts")
-    values = [array.tolist() for array in arrays.values()]
-    found = sorted(set().union(*values))
-    if class_names is not None:
-        names = tuple(class_names.tolist())
-    elif True in texts:
-        names = tuple(found)
-    else:
-        names = tuple(map(str, range(max(0, min(found[-1], MAX_CLASSES - 1)) + 1)))
+    parts = [np.unique(array, return_inverse=True) for array in arrays]
+    found = sorted(set().union(*(values.tolist() for values, _ in parts)))
+    numbers = map(str, range(max(0, min(found[-1], MAX_CLASSES - 1)) + 1)) if not texts else ()
+    names = tuple(class_names[: MAX_CLASSES + 1].tolist() if class_names is not None else found if texts else numbers)
     _check_names(path, names)
-    places = {name: place for place, name in enumerate(names)} if True in texts else dict(enumerate(range(len(names))))
+    places = {value: place for place, value in enumerate(names if texts else range(len(names)))}
     if strange := [value for value in found if value not in places]:
-        expected = "one of class_names" if True in texts else f"0 to {len(names) - 1}"
+        expected = "one of class_names" if texts else f"0 to {len(names) - 1}"
         raise DataError(str(path), f"label {str(strange[0])[:_MAX_NAME]}, expected {expected}")
-    return [np.array([places[value] for value in part], np.uint8) for part in values], names
+    return [np.array([places[value] for value in values.tolist()], np.uint8)[at] for values, at in parts], names

@@ -1,4 +1,4 @@
-"""What this machine has, what it lacks, and the command that mends it. Reads only; one fault never hides another."""
+"""What this machine has, what it lacks, and the command that mends it. One fault never hides another."""
 
 import importlib.util
 import os
@@ -9,8 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
@@ -34,7 +33,7 @@ Status = Literal["ok", "warn", "fail"]
 OLDEST_PYTHON = (3, 11)
 MIN_DISK_BYTES = 10**9  # the data, and a study of some thousand networks
 _ASK_SECONDS = 60.0
-_CHECKOUT = Path(__file__).parents[3]  # where this is not installed but worked on
+_CONSTRAINTS = Path(__file__).parents[3] / "constraints.txt"  # there only where this is worked on
 _MODULES = {"pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _JAX = "import jax; print(*sorted({f'{d.platform} ({d.device_kind})' for d in jax.devices()}), sep=', ')"
@@ -57,12 +56,10 @@ class Check:
     remedy: str = ""
 
 
-def examine(places: Places) -> list[Check]:
-    """Every check, in the order of a person who looks for a fault. Leaves nothing behind; connects to nothing."""
-    return [check for name, look in CHECKS.items() for check in _guarded(name, look, places)]
+Look = Callable[[Places], Iterator[Check]]
 
 
-def _guarded(name: str, look: Callable[[Places], Iterator[Check]], places: Places) -> Iterator[Check]:
+def _guarded(name: str, look: Look, places: Places) -> Iterator[Check]:
     try:
         yield from look(places)
     except Exception as fault:  # noqa: BLE001 - whatever is broken here, the other checks are still to be made
@@ -84,9 +81,9 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _packages(_places: Places) -> Iterator[Check]:
+def _packages(_places: Places, constraints: Path = _CONSTRAINTS) -> Iterator[Check]:
     """What the package asks for; in a checkout, beside what the tests have seen."""
-    tested = _tested()
+    tested = _tested(constraints)
     base = [wanted for wanted, extra in _requirements() if extra is None]
     faults = [check for wanted in base for check in _package(wanted, tested, "fail")]
     if len(faults) < len(base):
@@ -101,16 +98,11 @@ def _extras(_places: Places) -> Iterator[Check]:
 
 
 def _requirements() -> "list[tuple[Requirement, str | None]]":
-    """Every package asked for, and the extra that asks for it; a checkout knows better than what was installed once."""
+    """Every package asked for, and the extra that asks for it."""
     from packaging.requirements import Requirement
 
-    file = _CHECKOUT / "pyproject.toml"
-    if not file.is_file():
-        wanted = [Requirement(line) for line in metadata.requires("mnistlab") or []]
-        return [(one, next(iter(re.findall(r'extra == "(.+?)"', str(one.marker))), None)) for one in wanted]
-    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
-    groups = {None: project["dependencies"], **project["optional-dependencies"]}
-    return [(Requirement(line), extra) for extra, lines in groups.items() for line in lines]
+    wanted = [Requirement(line) for line in metadata.requires("mnistlab") or []]
+    return [(one, next(iter(re.findall(r'extra == "(.+?)"', str(one.marker))), None)) for one in wanted]
 
 
 def _package(wanted: "Requirement", tested: dict[str, str], missing: Status) -> Iterator[Check]:
@@ -131,16 +123,13 @@ def _package(wanted: "Requirement", tested: dict[str, str], missing: Status) -> 
                     f"python -m pip install {wanted.name}=={tested[wanted.name]}")  # fmt: skip
 
 
-def _tested() -> dict[str, str]:
-    """Package → version of constraints.txt; nothing outside a checkout."""
+def _tested(constraints: Path) -> dict[str, str]:
+    """Package → version of a file of constraints; nothing where there is none."""
     from packaging.requirements import Requirement
 
-    path = _CHECKOUT / "constraints.txt"
-    if not path.is_file():
-        return {}
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
-    pins = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate()]
-    return {pin.name: str(pin.specifier).removeprefix("==") for pin in pins}
+    lines = constraints.read_text(encoding="utf-8").splitlines() if constraints.is_file() else []
+    pins = [Requirement(line) for line in lines if line and line[0] != "#"]
+    return {pin.name: str(pin.specifier).removeprefix("==") for pin in pins if not pin.marker or pin.marker.evaluate()}
 
 
 def _importable(module: str) -> bool:
@@ -244,16 +233,18 @@ def _fonts(_places: Places) -> Iterator[Check]:
 
 
 def _data(places: Places) -> Iterator[Check]:
-    for name in catalog.IDX_FILES:
+    for name in catalog.names(places.data_dir):
+        if name == "digits":  # comes with scikit-learn
+            continue
         here = (places.data_dir / name).exists()
         try:
             catalog.load(name, places.data_dir)
             yield Check(f"data {name}", "ok", "verified by checksum")
         except DataError as fault:
             if here:
-                yield Check(f"data {name}", "fail", f"{fault.what}: {fault.why}", f"mnistlab data fetch {name}")
+                yield Check(f"data {name}", "fail", f"{fault.what}: {fault.why}", catalog.fetch_command(name))
             elif name == "mnist":
-                yield Check(f"data {name}", "warn", "not fetched yet", f"mnistlab data fetch {name}")
+                yield Check(f"data {name}", "warn", "not fetched yet", catalog.fetch_command(name))
 
 
 def _npm(_places: Places) -> Iterator[Check]:
@@ -262,7 +253,16 @@ def _npm(_places: Places) -> Iterator[Check]:
                   "install Node.js, which brings npm")  # fmt: skip
 
 
-CHECKS: dict[str, Callable[[Places], Iterator[Check]]] = {
+CHECKS: dict[str, Look] = {
     "python": _python, "packages": _packages, "extras": _extras, "keras backend": _keras, "jax devices": _devices,
     "cores": _cores, "room": _room, "folders": _folders, "store": _store, "fonts": _fonts, "data": _data, "npm": _npm,
 }  # fmt: skip
+
+
+def examine(places: Places, checks: Mapping[str, Look] = CHECKS) -> list[Check]:
+    """Every check, in the order of a person who looks for a fault.
+
+    Connects to nothing and changes nothing, but that matplotlib keeps its list of this machine's fonts where it finds
+    none, in the user's cache.
+    """
+    return [check for name, look in checks.items() for check in _guarded(name, look, places)]

@@ -1,13 +1,14 @@
-"""Samples of a data set, a row per class: arrays in, a figure or lines of text out."""
+"""Samples of every class of a data set: arrays in, a figure or lines of text out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
 
 from mnistlab.datasets.catalog import Dataset
-from mnistlab.formatting import printable, text_table
+from mnistlab.formatting import printable
 from mnistlab.visualization.style import draw_figure
 
 if TYPE_CHECKING:
@@ -15,12 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PER_CLASS = 10
-BLOCKS = " \N{UPPER HALF BLOCK}\N{LOWER HALF BLOCK}\N{FULL BLOCK}"
-_RAMP = np.array(list(" .:-=+*#%@"))  # dark to light, for terminals that know no blocks
-_LABEL = 24  # characters of a name beside its pictures
+_RAMP = np.array(list(" .:-=+*#%@"))  # dark to light, on every terminal
+_LABEL = 24  # characters of a name beside or above its pictures
 _TEXT_PIXELS = 16  # an image is pooled until it is no higher and no wider
-
-DrawText = Callable[[NDArray[np.float64]], list[str]]
 
 
 def plot_samples(dataset: Dataset) -> "Figure":
@@ -35,8 +33,8 @@ def draw_samples(dataset: Dataset, ax: "Axes") -> "Axes":
     height, width = (side + 1 for side in dataset.info.image_shape)
     sheet = np.full((height * dataset.info.n_classes, width * PER_CLASS), np.nan)
     titles = []
-    for row, (title, images) in enumerate(_classes(dataset)):
-        titles.append(title)
+    for row, (name, count, images) in enumerate(_classes(dataset)):
+        titles.append(f"{name} {count}")
         for column, image in enumerate(images):
             sheet[row * height : (row + 1) * height - 1, column * width : (column + 1) * width - 1] = image
     ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -47,40 +45,30 @@ def draw_samples(dataset: Dataset, ax: "Axes") -> "Axes":
     return ax
 
 
-def samples_text(dataset: Dataset, width: int, draw: DrawText) -> str:
-    """As many samples of every class side by side as `width` columns hold, each drawn by `draw`."""
-    lines: list[str] = []
-    for title, images in _classes(dataset):
-        drawn = [draw(_pooled(image, min(_TEXT_PIXELS, width))) for image in images]
-        fit = max(1, (width + 1) // (len(drawn[0][0]) + 1))
-        lines += ["", text_table([title], [], width)]
-        lines += [" ".join(row).rstrip() for row in zip(*drawn[:fit], strict=True)]
-    return "\n".join(lines)
+def samples_text(dataset: Dataset, width: int) -> str:
+    """One image of every class in ASCII below its name and count, as many side by side as `width` columns hold."""
+    drawn = [
+        [name, count, *_ramp(_pooled(images[0], min(_TEXT_PIXELS, width)))] for name, count, images in _classes(dataset)
+    ]
+    wide = min(width, max(cell_len(line) for lines in drawn for line in lines))
+    columns = [[set_cell_size(line, wide) for line in lines] for lines in drawn]
+    fit = (width + 1) // (wide + 1)
+    rows = [zip(*columns[at : at + fit], strict=True) for at in range(0, len(columns), fit)]
+    return "\n\n".join("\n".join(" ".join(line).rstrip() for line in row) for row in rows)
 
 
-def _classes(dataset: Dataset) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Of every class its name with the number of its images, and the first of these."""
-    for label, name in enumerate(dataset.info.class_names):
-        places = np.flatnonzero(dataset.labels == label)
+def _classes(dataset: Dataset) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
+    """Of every class its name, the number of its images, and the first of these."""
+    for label, (name, count) in enumerate(zip(dataset.info.class_names, dataset.class_counts, strict=True)):
         short = name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
-        yield f"{printable(short)} ({len(places):,})", dataset.images[places[:PER_CLASS]]
+        yield printable(short), f"({count:,})", dataset.images[np.flatnonzero(dataset.labels == label)[:PER_CLASS]]
 
 
-def half_blocks(pixels: NDArray[np.float64]) -> list[str]:
-    """A character for two pixels, one above the other: on where they are lighter than half the lightest."""
-    on = pixels > pixels.max() / 2
-    return ["".join(BLOCKS[above + 2 * below] for above, below in zip(*pair, strict=True)) for pair in _pairs(on)]
-
-
-def ramp(pixels: NDArray[np.float64]) -> list[str]:
-    """A character for two pixels, one above the other: the darker the emptier. ASCII alone."""
-    levels = np.array([pair.mean(axis=0) for pair in _pairs(pixels)]) / max(pixels.max(), 1)
+def _ramp(pixels: NDArray[np.float64]) -> list[str]:
+    """A character for two pixels, one above the other, the darker the emptier; an odd row gets a dark one below."""
+    pairs = np.pad(pixels, ((0, len(pixels) % 2), (0, 0))).reshape(-1, 2, pixels.shape[1])
+    levels = pairs.mean(axis=1) / max(pixels.max(), 1)
     return ["".join(row) for row in _RAMP[np.rint(levels * (len(_RAMP) - 1)).astype(int)]]
-
-
-def _pairs(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Rows two by two; an odd one gets a dark one below."""
-    return np.pad(pixels, ((0, len(pixels) % 2), (0, 0))).reshape(-1, 2, pixels.shape[1])
 
 
 def _pooled(image: NDArray[np.uint8], most: int) -> NDArray[np.float64]:
