@@ -100,6 +100,13 @@ def data_show(name: str | Path, *, places: Places | None = None) -> Dataset:
     return user_files.read(path) if path else catalog.load(str(name), data_dir)
 
 
+def data_samples(dataset: Dataset, width: int) -> str:
+    """A sample of every class, drawn in characters, no wider than `width`."""
+    from mnistlab.visualization.samples import samples_text
+
+    return samples_text(dataset, width)
+
+
 def data_sheet(dataset: Dataset, path: Path) -> None:
     """Write a picture with ten samples of every class of a data set, as PNG or SVG by the ending of `path`.
 
@@ -430,7 +437,7 @@ def _infos(study: Study, own: Mapping[str, Dataset], data_dir: Path) -> dict[str
 
 
 def doctor(*, places: Places | None = None) -> "list[Check]":
-    """What this machine has and lacks, each with the command that mends it; nothing is changed."""
+    """What this machine has and lacks, each with the command that mends it; nothing of yours is changed."""
     from mnistlab.instruments.doctor import examine
 
     return examine(places or Places.find())

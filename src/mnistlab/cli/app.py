@@ -37,7 +37,7 @@ app.command(data)
 data.command(
     "mnistlab.cli.data:fetch", name="fetch", help="Fetch data sets into the cache and verify them; take in your own."
 )
-data.command("mnistlab.cli.data:show", name="show", help="Describe a data set and draw samples of every class.")
+data.command("mnistlab.cli.data:show", name="show", help="Describe a data set and draw a sample of every class.")
 config = App(name="config", help="Where settings come from.")
 app.command(config)
 config.command("mnistlab.cli.machine:config_show", name="show", help="Print every setting and where it comes from.")

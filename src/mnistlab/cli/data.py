@@ -8,7 +8,6 @@ from cyclopts import Parameter
 
 from mnistlab import formatting, lab
 from mnistlab.cli.output import Json, Where, emit, emit_json, notify, terminal_width
-from mnistlab.visualization import samples
 
 
 def fetch(
@@ -61,4 +60,4 @@ def show(
     (height, width), columns = info.image_shape, max(10, terminal_width())
     about = (f"{info.name}: {info.n_train:,} training and {info.n_test:,} test images of {height}x{width} pixels, "
              f"from {formatting.printable(loaded.source)}, sha256 {loaded.sha256}")  # fmt: skip
-    emit(f"{textwrap.fill(about, columns)}\n\n{samples.samples_text(loaded, min(columns, 80))}")
+    emit(f"{textwrap.fill(about, columns)}\n\n{lab.data_samples(loaded, min(columns, 80))}")

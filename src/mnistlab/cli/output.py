@@ -74,7 +74,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSO
 
 def emit_json(document: dict[str, Any]) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(jsonlib.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(jsonlib.dumps(document, allow_nan=False) + "\n")
 
 
 def emit(text: str) -> None:

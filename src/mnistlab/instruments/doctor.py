@@ -37,6 +37,14 @@ _CONSTRAINTS = Path(__file__).parents[3] / "constraints.txt"  # there only where
 _MODULES = {"pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _JAX = "import jax; print(*sorted({f'{d.platform} ({d.device_kind})' for d in jax.devices()}), sep=', ')"
+_IMPORT = """
+import importlib, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except Exception:
+        print(name)
+"""
 _FONTS = """
 import logging, os
 logging.disable()
@@ -85,16 +93,18 @@ def _packages(_places: Places, constraints: Path = _CONSTRAINTS) -> Iterator[Che
     """What the package asks for; in a checkout, beside what the tests have seen."""
     tested = _tested(constraints)
     base = [wanted for wanted, extra in _requirements() if extra is None]
-    faults = [check for wanted in base for check in _package(wanted, tested, "fail")]
+    broken = _broken(base)
+    faults = [check for wanted in base for check in _package(wanted, tested, broken, "fail")]
     if len(faults) < len(base):
         yield Check("packages", "ok", f"{len(base) - len(faults)} of {len(base)} as they should be")
     yield from faults
 
 
 def _extras(_places: Places) -> Iterator[Check]:
-    for wanted, extra in _requirements():
-        if extra is not None and extra not in ("test", "dev"):
-            yield next(_package(wanted, {}, "warn"), Check(f"package {wanted.name}", "ok", f"extra {extra}"))
+    extras = [(one, extra) for one, extra in _requirements() if extra not in (None, "test", "dev")]
+    broken = _broken([one for one, _ in extras])
+    for wanted, extra in extras:
+        yield next(_package(wanted, {}, broken, "warn"), Check(f"package {wanted.name}", "ok", f"extra {extra}"))
 
 
 def _requirements() -> "list[tuple[Requirement, str | None]]":
@@ -105,7 +115,7 @@ def _requirements() -> "list[tuple[Requirement, str | None]]":
     return [(one, next(iter(re.findall(r'extra == "(.+?)"', str(one.marker))), None)) for one in wanted]
 
 
-def _package(wanted: "Requirement", tested: dict[str, str], missing: Status) -> Iterator[Check]:
+def _package(wanted: "Requirement", tested: dict[str, str], broken: set[str], missing: Status) -> Iterator[Check]:
     """The fault of one package, if it has one."""
     name, install = f"package {wanted.name}", f"python -m pip install '{wanted.name}{wanted.specifier}'"
     try:
@@ -113,7 +123,7 @@ def _package(wanted: "Requirement", tested: dict[str, str], missing: Status) -> 
     except metadata.PackageNotFoundError:
         yield Check(name, missing, "not installed", install)
         return
-    if not _importable(_MODULES.get(wanted.name, wanted.name)):
+    if wanted.name in broken:
         yield Check(name, missing, f"{version} is installed and cannot be imported",
                     f"python -m pip install --force-reinstall '{wanted.name}{wanted.specifier}'")  # fmt: skip
     elif not wanted.specifier.contains(version, prereleases=True):
@@ -132,16 +142,20 @@ def _tested(constraints: Path) -> dict[str, str]:
     return {pin.name: str(pin.specifier).removeprefix("==") for pin in pins if not pin.marker or pin.marker.evaluate()}
 
 
-def _importable(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+def _broken(wanted: "list[Requirement]") -> set[str]:
+    """Packages of these that cannot be imported, in a process of their own: some take the whole one along."""
+    modules = [_MODULES.get(one.name, one.name) for one in wanted]
+    environment = {**os.environ, "KERAS_BACKEND": choose_backend()}
+    told = subprocess.run(  # noqa: S603 - an argument list, no shell
+        [sys.executable, "-c", _IMPORT, *modules], env=environment, capture_output=True, text=True, check=True,
+        timeout=_ASK_SECONDS,
+    ).stdout.split()  # fmt: skip
+    return {one.name for one, module in zip(wanted, modules, strict=True) if module in told}
 
 
 def _keras(_places: Places) -> Iterator[Check]:
     backend = choose_backend()
-    good = backend in ("jax", "tensorflow", "torch") and _importable(backend)
+    good = backend in ("jax", "tensorflow", "torch") and importlib.util.find_spec(backend) is not None
     yield _judged("keras backend", good, backend + (" is installed" if good else " is not installed"),
                   "unset KERAS_BACKEND", "fail")  # fmt: skip
 
