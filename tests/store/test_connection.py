@@ -104,9 +104,7 @@ def test_who_has_an_older_store_open_while_it_is_migrated_reads_on_and_undoes_no
         with open_writer(old, holder="test") as writer:
             writer.connection.execute("BEGIN IMMEDIATE")
             writer.connection.execute("UPDATE cell SET label = 'new'")
-            shell.execute("PRAGMA busy_timeout = 0")
-            with pytest.raises(sqlite3.OperationalError, match="locked"):
-                shell.execute("SELECT count(*) FROM prediction JOIN run ON run.id = run").fetchall()
+            assert shell.execute("SELECT count(*) FROM run").fetchone() == (6,)
             assert old.with_name(f"{old.name}-journal").exists()
             writer.connection.execute("COMMIT")
         assert shell.execute("SELECT count(*) FROM cell WHERE label = 'new'").fetchone() == (cells,)

@@ -12,13 +12,7 @@ from pathlib import Path
 
 from mnistlab.errors import MachineError, MnistlabError, StoreError
 from mnistlab.places import written_whole
-from mnistlab.store.schema import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    create_statements,
-    migrate_statements,
-    view_statements,
-)
+from mnistlab.store import schema
 
 BUSY_SECONDS = 30.0  # how long a reader and the writer wait for each other
 OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
@@ -83,7 +77,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
             connection.close()
             connection = sqlite3.connect(":memory:", isolation_level=None)
             _create_tables(connection)
-        for statement in view_statements(_format(connection)):
+        for statement in schema.view_statements(_format(connection)):
             connection.execute(statement)
         connection.execute("PRAGMA query_only = 1")
         return connection
@@ -103,9 +97,9 @@ def connect_to_write(path: Path, notify: Callable[[str], None] = lambda _: None)
         connection.execute("PRAGMA synchronous = FULL")
         if not connection.execute(_ANY_TABLE).fetchone():
             _create_tables(connection)
-        if (older := _format(connection)) < SCHEMA_VERSION:
+        if (older := _format(connection)) < schema.SCHEMA_VERSION:
             copy = _migrate(connection, path, older)
-            notify(f"{path}: format {older} is now {SCHEMA_VERSION}; as it was, it is kept in {copy}")
+            notify(f"{path}: format {older} is now {schema.SCHEMA_VERSION}; as it was, it is kept in {copy}")
         connection.execute("PRAGMA foreign_keys = 1")
         on_fault.pop_all()
         return connection
@@ -135,10 +129,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application == version == 0 and not connection.execute(_ANY_TABLE).fetchone():
         return  # a file without content: its writer was stopped before the tables stood
-    if application != APPLICATION_ID:
+    if application != schema.APPLICATION_ID:
         raise StoreError(str(path), "an SQLite file of another program", "name another file with --store")
-    if version > SCHEMA_VERSION:
-        why = f"written by a newer mnistlab, in format {version}; this one knows {SCHEMA_VERSION}"
+    if version > schema.SCHEMA_VERSION:
+        why = f"written by a newer mnistlab, in format {version}; this one knows {schema.SCHEMA_VERSION}"
         raise StoreError(str(path), why, "install a newer mnistlab")
     if version < 1:
         raise StoreError(str(path), f"its format {version} is older than any known", "name another file with --store")
@@ -160,7 +154,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> Path:
     with closing(sqlite3.connect("", isolation_level=None)) as fresh:  # a file without a name, gone when closed
         _create_tables(fresh)
         fresh.execute("ATTACH ? AS older", (str(path.absolute()),))
-        for statement in migrate_statements(version):
+        for statement in schema.migrate_statements(version):
             fresh.execute(statement)
         connection.execute("BEGIN EXCLUSIVE")  # what comes next would wait without end for who goes on reading
         connection.execute("COMMIT")
@@ -172,7 +166,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> Path:
 
 def _create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    for statement in create_statements():
+    for statement in schema.create_statements():
         connection.execute(statement)
     connection.execute("COMMIT")
 

@@ -249,8 +249,8 @@ def _drop_nonsense(target: sqlite3.Connection) -> None:
         return found.id == row["id"]
 
     def run(row: dict[str, Any]) -> bool:
-        engine, differences = row["engine"], row["differences"]  # no list where they stand in another format's columns
-        listed = engine is None or isinstance(json.loads(differences), list)
+        # There is no list where the columns are those of another format.
+        listed = row["engine"] is None or isinstance(json.loads(row["differences"]), list)
         return listed and Run(cells[row["cell"]], row["seed"]).id == row["id"]
 
     def environment(row: dict[str, Any]) -> bool:

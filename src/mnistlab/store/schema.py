@@ -271,11 +271,11 @@ def create_statements(version: int = SCHEMA_VERSION) -> list[str]:
 
 def migrate_statements(version: int) -> list[str]:
     """SQL that fills an empty store with what an attached one, `older`, of that format holds."""
-    values = {table: table.values(table.in_format(version).names) for table in TABLES}
     return [
-        f"INSERT INTO main.{table.name} ({', '.join(table.names)}) "
-        f"SELECT {', '.join(values[table].values())} FROM older.{table.name} ORDER BY {table.key}"
+        f"INSERT INTO main.{table.name} ({', '.join(values)}) "
+        f"SELECT {', '.join(values.values())} FROM older.{table.name} ORDER BY {table.key}"
         for table in TABLES
+        if (values := table.values(table.in_format(version).names))
     ]
 
 
@@ -284,12 +284,10 @@ def view_statements(version: int) -> list[str]:
 
     A view has no `rowid`: no query asks these tables for it.
     """
-    values = {table: table.values(table.in_format(version).names).items() for table in TABLES}
-    added = {table.name: [f"{sql} AS {name}" for name, sql in values[table] if sql != name] for table in TABLES}
     return [
-        f"CREATE TEMP VIEW {name} AS SELECT *, {', '.join(columns)} FROM main.{name}"
-        for name, columns in added.items()
-        if columns
+        f"CREATE TEMP VIEW {table.name} AS SELECT *, {', '.join(added)} FROM main.{table.name}"
+        for table in TABLES
+        if (added := [f"{column.before} AS {column.name}" for column in table.columns if column.since > version])
     ]
 
 
