@@ -122,29 +122,36 @@ def test_noise_in_one_page_of_a_large_store_costs_the_runs_of_that_page(tmp_path
     assert sorted(finished)[len(finished) // 4] >= 0.9 * 149
 
 
-def test_noise_in_two_places_of_a_table_costs_nothing_between_them(tmp_path, large):
-    with closing(sqlite3.connect(large)) as shell:
-        leaves = [number for number in range(n_pages(large)) if is_leaf_with(large, number, shell)]
-    first, last = leaves[2], leaves[-3]
-    found = saved_from(noise(tmp_path / "x.sqlite", large, first, last), large, tmp_path / "new.sqlite")
-    assert 149 - 2 * 20 <= found.finished < 149
+@pytest.fixture
+def migrated(tmp_path):
+    """A store that was of the first format."""
+    path = Path(shutil.copy(STORES / "schema-1.sqlite", tmp_path / "migrated.sqlite"))
+    open_writer(path, holder="test").close()
+    return path
 
 
-def is_leaf_with(path, number, shell):
-    """Whether a page is a leaf that holds predictions."""
-    page = path.read_bytes()[number * PAGE : number * PAGE + PAGE]
-    bits = shell.execute("SELECT bin_confidence FROM prediction LIMIT 1").fetchone()[0].encode()[:20]
-    return page[0] == 13 and bits in page
-
-
-@pytest.mark.parametrize("original", ["real", "large"])
+@pytest.mark.parametrize("which", ["real", "large", "migrated", "first format"])
 @pytest.mark.parametrize("n_bytes", [16, 100, PAGE])
-def test_a_header_or_a_first_page_that_is_gone_is_made_anew(tmp_path, large, original, n_bytes):
-    original = {"real": REAL, "large": large}[original]
-    damaged = tmp_path / "x.sqlite"
-    damaged.write_bytes(random.Random(1).randbytes(n_bytes) + original.read_bytes()[n_bytes:])
-    found = saved_from(damaged, original, tmp_path / "new.sqlite")
+def test_a_header_or_a_first_page_that_is_gone_is_made_anew(tmp_path, large, migrated, which, n_bytes):
+    damaged = {"real": REAL, "large": large, "migrated": migrated, "first format": STORES / "schema-1.sqlite"}[which]
+    original = migrated if which == "first format" else damaged
+    content = random.Random(1).randbytes(n_bytes) + damaged.read_bytes()[n_bytes:]
+    (tmp_path / "x.sqlite").write_bytes(content)
+    found = saved_from(tmp_path / "x.sqlite", original, tmp_path / "new.sqlite")
     assert {table.lost for table in found.tables} == {0}
+
+
+def test_noise_in_a_leaf_costs_no_run_of_the_leaves_beside_it(tmp_path, large):
+    with closing(sqlite3.connect(large)) as shell:
+        bins = shell.execute("SELECT bin_confidence FROM prediction LIMIT 1").fetchone()[0].encode()[:20]
+    content = large.read_bytes()
+    pages = [content[number * PAGE :][:PAGE] for number in range(n_pages(large))]
+    leaf = [number for number, page in enumerate(pages) if page[0] == 13 and bins in page][5]
+    n_rows = int.from_bytes(pages[leaf][3:5])
+    found = saved_from(noise(tmp_path / "x.sqlite", large, leaf), large, tmp_path / "new.sqlite")
+    [predictions] = [table for table in found.tables if table.table == "prediction"]
+    assert found.planned_again <= n_rows
+    assert predictions.lost <= 2 * n_rows  # with them goes the other part of the same run
 
 
 def test_a_damaged_store_of_an_older_format_is_saved_in_the_present_one(tmp_path):

@@ -18,6 +18,19 @@ def test_the_example_query_of_the_page_runs(example, path):
         assert shell.execute(query).fetchall() == []
 
 
+def test_every_format_is_made_as_it_was():
+    stores = Path(__file__).parent / "stores"
+    for version in range(1, schema.SCHEMA_VERSION + 1):
+        with (
+            closing(sqlite3.connect(":memory:")) as made,
+            closing(sqlite3.connect(stores / f"schema-{version}.sqlite")) as kept,
+        ):
+            for statement in schema.create_statements(version):
+                made.execute(statement)
+            query = "SELECT name, rootpage, sql FROM sqlite_schema ORDER BY rowid"
+            assert made.execute(query).fetchall() == kept.execute(query).fetchall()
+
+
 def test_an_empty_store_is_marked_strict_and_explains_its_columns(example, path):
     with closing(sqlite3.connect(example.store(path))) as shell:
         assert shell.execute("PRAGMA application_id").fetchone() == (int.from_bytes(b"MNLB"),)

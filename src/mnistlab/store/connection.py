@@ -2,16 +2,17 @@
 
 import errno
 import fcntl
-import itertools
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from mnistlab.errors import MachineError, MnistlabError, StoreError
-from mnistlab.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, create_statements
+from mnistlab.places import written_whole
+from mnistlab.store import schema
 
 BUSY_SECONDS = 30.0  # how long a reader and the writer wait for each other
 OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
@@ -68,7 +69,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     """A connection that cannot change the store; where none has been written yet, an empty one in memory.
 
     The file is opened for writing where that is possible: a writer killed in the middle of a transaction leaves a
-    journal that the next one to come, reader or not, has to undo. An older store is migrated in memory.
+    journal that the next one to come, reader or not, has to undo.
     """
     with faults_of(path):
         connection = _connect(path, "rw") if _is_file(path) else sqlite3.connect(":memory:", isolation_level=None)
@@ -76,11 +77,8 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
             connection.close()
             connection = sqlite3.connect(":memory:", isolation_level=None)
             _create_tables(connection)
-        if _format(connection) < SCHEMA_VERSION:
-            with closing(connection) as older:
-                connection = sqlite3.connect(":memory:", isolation_level=None)
-                older.backup(connection)
-            _migrate(connection)
+        for statement in schema.view_statements(_format(connection)):
+            connection.execute(statement)
         connection.execute("PRAGMA query_only = 1")
         return connection
 
@@ -99,10 +97,9 @@ def connect_to_write(path: Path, notify: Callable[[str], None] = lambda _: None)
         connection.execute("PRAGMA synchronous = FULL")
         if not connection.execute(_ANY_TABLE).fetchone():
             _create_tables(connection)
-        if (older := _format(connection)) < SCHEMA_VERSION:
-            copy = _keep_copy(connection, path, older)
-            _migrate(connection)
-            notify(f"{path}: format {older} is now {SCHEMA_VERSION}; as it was, it is kept in {copy}")
+        if (older := _format(connection)) < schema.SCHEMA_VERSION:
+            copy = _migrate(connection, path, older)
+            notify(f"{path}: format {older} is now {schema.SCHEMA_VERSION}; as it was, it is kept in {copy}")
         connection.execute("PRAGMA foreign_keys = 1")
         on_fault.pop_all()
         return connection
@@ -132,12 +129,12 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application == version == 0 and not connection.execute(_ANY_TABLE).fetchone():
         return  # a file without content: its writer was stopped before the tables stood
-    if application != APPLICATION_ID:
+    if application != schema.APPLICATION_ID:
         raise StoreError(str(path), "an SQLite file of another program", "name another file with --store")
-    if version > SCHEMA_VERSION:
-        why = f"written by a newer mnistlab, in format {version}; this one knows {SCHEMA_VERSION}"
+    if version > schema.SCHEMA_VERSION:
+        why = f"written by a newer mnistlab, in format {version}; this one knows {schema.SCHEMA_VERSION}"
         raise StoreError(str(path), why, "install a newer mnistlab")
-    if version != SCHEMA_VERSION and version not in MIGRATIONS:
+    if version < 1:
         raise StoreError(str(path), f"its format {version} is older than any known", "name another file with --store")
 
 
@@ -145,51 +142,31 @@ def _format(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Bring an older store to the present format, in one transaction."""
-    # What refers to a table is to refer to the one that takes its name.
-    connection.execute("PRAGMA foreign_keys = 0")
-    connection.execute("PRAGMA legacy_alter_table = 1")
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in [*MIGRATIONS[_format(connection)], f"PRAGMA user_version = {SCHEMA_VERSION}"]:
-        connection.execute(statement)
-    connection.execute("COMMIT")
-    connection.execute("PRAGMA legacy_alter_table = 0")
+def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> Path:
+    """Bring an older store to the present format; where the store as it was is kept, which overwrites nothing.
 
-
-def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> Path:
-    """A copy of the whole store beside it, on the disk when this returns; an older copy is never touched."""
+    A new store is filled from the old one, and then written over it in one transaction. The new one does not take the
+    old one's name instead: who has the old file open would take the journal of the new one for its own, and undo it.
+    """
     first = path.with_name(f"{path.name}.format-{version}")
-    others = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
-    copy = next(name for name in itertools.chain([first], others) if not os.path.lexists(name))
-    part = first.with_name(f"{first.name}.part")
-    with ExitStack() as at_end:
-        at_end.callback(part.unlink, missing_ok=True)
-        part.unlink(missing_ok=True)  # of one who was killed
-        with closing(sqlite3.connect(part, isolation_level=None)) as target:
+    names = chain([first], (first.with_name(f"{first.name}-{number}") for number in count(2)))
+    copy = next(name for name in names if not os.path.lexists(name))
+    with closing(sqlite3.connect("", isolation_level=None)) as fresh:  # a file without a name, gone when closed
+        _create_tables(fresh)
+        fresh.execute("ATTACH ? AS older", (str(path.absolute()),))
+        for statement in schema.migrate_statements(version):
+            fresh.execute(statement)
+        connection.execute("BEGIN EXCLUSIVE")  # what comes next would wait without end for who goes on reading
+        connection.execute("COMMIT")
+        with written_whole(copy) as file, closing(sqlite3.connect(file.name, isolation_level=None)) as target:
             connection.backup(target)
-        keep(part, copy)
+        fresh.backup(connection)
     return copy
-
-
-def keep(part: Path, path: Path) -> None:
-    """Give a complete file its name; both are on the disk when this returns."""
-    _synchronize(part)
-    part.replace(path)
-    _synchronize(path.parent)
-
-
-def _synchronize(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    for statement in create_statements():
+    for statement in schema.create_statements():
         connection.execute(statement)
     connection.execute("COMMIT")
 

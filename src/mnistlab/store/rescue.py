@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,11 @@ from mnistlab.errors import ConfigurationError, StoreError
 from mnistlab.records import PartLabels
 from mnistlab.spec import Cell, Run
 from mnistlab.store import bits, schema
-from mnistlab.store.connection import connect_to_write, faults_of, keep, writer_lives
+from mnistlab.store.connection import connect_to_write, faults_of, writer_lives
 from mnistlab.store.tables import environment_of
 
 _PAGE = 4096
 _HEADER = 100
-_SMALLEST_ROW = 64  # bytes; how many keys are tried one by one where the end of a table cannot be read
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -81,21 +81,27 @@ def rescue(damaged: Path, new: Path) -> Rescue:
     if writer_lives(damaged):
         raise StoreError(str(damaged), "a process is writing to it", "wait for it, or stop it")
     with faults_of(new), tempfile.TemporaryDirectory(prefix=f"{new.name}-", dir=new.parent) as name:
-        for number, mend in enumerate((_restore_length, _replace_header, _replace_schema)):
-            folder = Path(name) / str(number)
-            folder.mkdir()
-            copy, target = _copied(damaged, folder), folder / "new.sqlite"
+        best, most = Rescue(damaged, new, (), 0, 0), (0, 0)
+        for mend in _VIEWS:
+            copy, target = _copied(damaged, Path(name)), Path(name) / "new.sqlite"
             mend(copy)
             with closing(connect_to_write(target)) as connection:
-                found = _save(copy, connection, damaged)
-            if found is not None:
-                keep(target, new)
-                return Rescue(damaged, new, *found)
-    raise StoreError(str(damaged), "nothing of it could be read", "restore a copy")
+                found = Rescue(damaged, new, *_save(copy, connection, damaged))
+            value = (found.finished, sum(table.saved for table in found.tables))
+            if value > most:
+                best, most = found, value
+                target.replace(Path(name) / "best.sqlite")
+            target.unlink(missing_ok=True)
+            if all(table.lost == 0 for table in found.tables):
+                break
+        if not best.tables:
+            raise StoreError(str(damaged), "nothing of it could be read", "restore a copy")
+        (Path(name) / "best.sqlite").replace(new)
+    return best
 
 
-def _save(copy: Path, target: sqlite3.Connection, damaged: Path) -> tuple[tuple[RescuedTable, ...], int, int] | None:
-    """All that can be read and makes sense goes into an empty store; counts of it, None where there is nothing."""
+def _save(copy: Path, target: sqlite3.Connection, damaged: Path) -> tuple[tuple[RescuedTable, ...], int, int]:
+    """All that can be read and makes sense goes into an empty store; counts of it."""
     with closing(sqlite3.connect(copy, isolation_level=None)) as source:
         _refuse_newer(source, damaged)
         target.execute("PRAGMA foreign_keys = 0")
@@ -106,8 +112,6 @@ def _save(copy: Path, target: sqlite3.Connection, damaged: Path) -> tuple[tuple[
     _drop_orphans(target)
     target.execute("COMMIT")
     saved = {name: _number(target, f"SELECT count(*) FROM {name}") or 0 for name in expected}
-    if not any(saved.values()):
-        return None
     tables = [RescuedTable(name, saved[name], None if n is None else max(0, n - saved[name]))
               for name, n in expected.items()]  # fmt: skip
     finished = _number(target, f"SELECT count(*) FROM run WHERE status IN {schema.FINISHED}") or 0
@@ -120,7 +124,7 @@ def _refuse_newer(source: sqlite3.Connection, damaged: Path) -> None:
         raise StoreError(str(damaged), f"written by a newer mnistlab, in format {version}", "install a newer mnistlab")
 
 
-# Three views of the file: as it is; with a header, or with the pages of the list of tables, as a new store has them.
+# Views of the file: as it is; with a header, or with the pages of the list of tables, as a new store has them.
 
 
 def _copied(damaged: Path, folder: Path) -> Path:
@@ -143,12 +147,27 @@ def _restore_length(copy: Path) -> None:
 
 
 def _replace_header(copy: Path) -> None:
-    _overwrite(copy, lambda fresh: {0: fresh[:_HEADER]})
+    _overwrite(copy, _empty_store(schema.SCHEMA_VERSION), [slice(_HEADER)])
 
 
-def _replace_schema(copy: Path) -> None:
-    """Where the tables of a store begin is known, unless it was migrated."""
-    _overwrite(copy, lambda fresh: {page: fresh[page : page + _PAGE] for page in _schema_pages(fresh)})
+def _replace_schema(copy: Path, version: int) -> None:
+    """Where the tables of a store begin is known: all of one format are laid out alike."""
+    fresh = _empty_store(version)
+    _overwrite(copy, fresh, [slice(page, page + _PAGE) for page in _schema_pages(fresh)])
+
+
+_VIEWS: tuple[Callable[[Path], None], ...] = (
+    _restore_length,
+    _replace_header,
+    *(partial(_replace_schema, version=version) for version in range(schema.SCHEMA_VERSION, 0, -1)),
+)
+
+
+def _empty_store(version: int) -> bytes:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for statement in schema.create_statements(version):
+            connection.execute(statement)
+        return connection.serialize()
 
 
 def _schema_pages(fresh: bytes) -> list[int]:
@@ -160,16 +179,15 @@ def _schema_pages(fresh: bytes) -> list[int]:
     return [0, *(_PAGE * (int.from_bytes(pointer) - 1) for pointer in pointers)]
 
 
-def _overwrite(copy: Path, pieces: Callable[[bytes], dict[int, bytes]]) -> None:
-    empty = copy.with_name("empty.sqlite")
-    connect_to_write(empty).close()
-    fresh = empty.read_bytes()
+def _overwrite(copy: Path, fresh: bytes, pieces: list[slice]) -> None:
     pages = -(-max(copy.stat().st_size, len(fresh)) // _PAGE)
     with copy.open("r+b") as file:
         file.truncate(pages * _PAGE)
-        for at, piece in {**pieces(fresh), 28: pages.to_bytes(4)}.items():
-            file.seek(at)
-            file.write(piece)
+        for piece in pieces:
+            file.seek(piece.start or 0)
+            file.write(fresh[piece])
+        file.seek(28)
+        file.write(pages.to_bytes(4))
 
 
 # Reading around what is damaged.
@@ -178,42 +196,20 @@ def _overwrite(copy: Path, pieces: Callable[[bytes], dict[int, bytes]]) -> None:
 def _transfer(source: sqlite3.Connection, target: sqlite3.Connection, table: schema.Table) -> int | None:
     """Bring over every row of a table that can be read and keeps its constraints; how many it had, None: unknown."""
     found = {row[1] for row in _rows(source, f"PRAGMA table_xinfo({table.name})")}  # not all in an older format
-    names = [column.name for column in table.columns if column.name in found and "GENERATED" not in column.kind]
-    if not names:
+    if not found:
         return None
-    with_rowid = "WITHOUT ROWID" not in table.options
-    if with_rowid and "INTEGER PRIMARY KEY" not in table.columns[0].kind:
-        names = ["rowid", *names]
-    select = f"SELECT {', '.join(names)} FROM {table.name} NOT INDEXED"
-    insert = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-
-    def take(behind: str, *values: object) -> None:
-        for row in _rows(source, f"{select} {behind}", *values):
-            with suppress(sqlite3.IntegrityError):
-                target.execute(insert, row)
-
-    key = "rowid" if with_rowid else names[0]
-    expected, count = _expected(source, table), f"SELECT count(*) FROM {table.name}"
-    take(f"ORDER BY {key}")
-    if expected is None or (_number(target, count) or 0) < expected:
-        last = _number(target, f"SELECT max({key}) FROM {table.name}") or 0 if with_rowid else 0
-        take(f"ORDER BY {key} DESC")
-        for value in _keys_between(source, target, table, last) if with_rowid else _keys_of(target, key):
-            take(f"WHERE {key} = ?", value)
+    values = table.values(found)
+    if table.key == "rowid" and "INTEGER PRIMARY KEY" not in table.columns[0].kind:
+        values = {"rowid": "rowid", **values}
+    select = f"SELECT {', '.join(values.values())} FROM {table.name} NOT INDEXED ORDER BY {table.key}"
+    insert = f"INSERT INTO {table.name} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+    expected, saved = _expected(source, table), f"SELECT count(*) FROM {table.name}"
+    for direction in ("", "DESC"):
+        if expected is None or expected != _number(target, saved):
+            for row in _rows(source, f"{select} {direction}"):
+                with suppress(sqlite3.IntegrityError):
+                    target.execute(insert, row)
     return expected
-
-
-def _keys_between(source: sqlite3.Connection, target: sqlite3.Connection, table: schema.Table, last: int) -> range:
-    """Keys from the first damage to the last."""
-    most = (_number(source, "PRAGMA page_count") or 0) * _PAGE // _SMALLEST_ROW
-    behind = _number(target, f"SELECT min(rowid) FROM {table.name} WHERE rowid > {last}")
-    return range(last + 1, min(behind or last + most, last + most))
-
-
-def _keys_of(target: sqlite3.Connection, key: str) -> list[str]:
-    """What the first column of a table may hold: the runs, or studies, that were saved."""
-    query = {"run": "SELECT id FROM run", "study": "SELECT name FROM study"}[key]
-    return [value for (value,) in target.execute(query)]
 
 
 def _expected(source: sqlite3.Connection, table: schema.Table) -> int | None:
@@ -223,10 +219,16 @@ def _expected(source: sqlite3.Connection, table: schema.Table) -> int | None:
     return _number(source, f"{count} NOT INDEXED") if by_index is None else by_index
 
 
-def _rows(connection: sqlite3.Connection, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+def _rows(connection: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
     """Rows up to the first that cannot be read."""
+    n_rows = 0
     with suppress(sqlite3.Error, UnicodeDecodeError):
-        yield from connection.execute(query, values)
+        for row in connection.execute(query):
+            yield row
+            n_rows += 1
+        return
+    with suppress(sqlite3.Error, UnicodeDecodeError):  # Python reads one row ahead, and kept it to itself
+        yield from connection.execute(f"{query} LIMIT 1 OFFSET {n_rows}")
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int | None:
@@ -247,7 +249,9 @@ def _drop_nonsense(target: sqlite3.Connection) -> None:
         return found.id == row["id"]
 
     def run(row: dict[str, Any]) -> bool:
-        return Run(cells[row["cell"]], row["seed"]).id == row["id"]
+        # There is no list where the columns are those of another format.
+        listed = row["engine"] is None or isinstance(json.loads(row["differences"]), list)
+        return listed and Run(cells[row["cell"]], row["seed"]).id == row["id"]
 
     def environment(row: dict[str, Any]) -> bool:
         return environment_of(row).id == row["id"]

@@ -5,6 +5,7 @@
 
 # ruff: noqa: S608 - what is put into SQL text here are names of our own columns; values are always bound
 import sys
+from collections.abc import Container
 from typing import NamedTuple
 
 APPLICATION_ID = 0x4D4E4C42  # "MNLB"
@@ -15,11 +16,16 @@ LEGAL_STATUSES = ("planned", "running", "done", "failed", "diverged", "timeout")
 
 
 class Column(NamedTuple):
-    """A column: its name, its SQL type with constraints, what it means and in which unit."""
+    """A column: its name, its SQL type with constraints, what it means and in which unit.
+
+    `since` is the first format that has it, `before` what a row of an older format holds in its place, in SQL.
+    """
 
     name: str
     kind: str
     about: str
+    since: int = 1
+    before: str = "NULL"
 
 
 class Table(NamedTuple):
@@ -43,10 +49,28 @@ class Table(NamedTuple):
         return "\n".join([f"CREATE TABLE {self.name} (  -- {self.about}", *lines, *keys, f") {self.options}"])
 
     @property
+    def names(self) -> list[str]:
+        """Columns that are written: all but the generated ones."""
+        return [column.name for column in self.columns if "GENERATED" not in column.kind]
+
+    @property
+    def key(self) -> str:
+        """The column that its rows are in the file in the order of."""
+        return self.keys.partition("(")[2].partition(",")[0] if "WITHOUT ROWID" in self.options else "rowid"
+
+    @property
     def insert(self) -> str:
         """`INSERT` of a row given as a mapping, by column name."""
-        names = [column.name for column in self.columns if "GENERATED" not in column.kind]
-        return f"INSERT INTO {self.name} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
+        return f"INSERT INTO {self.name} ({', '.join(self.names)}) VALUES ({', '.join(f':{n}' for n in self.names)})"
+
+    def in_format(self, version: int) -> "Table":
+        """The table as that format has it."""
+        return self._replace(columns=tuple(column for column in self.columns if column.since <= version))
+
+    def values(self, found: Container[str]) -> dict[str, str]:
+        """By column that is written, the SQL of its value where the table has the columns `found` alone."""
+        before = {column.name: column.before for column in self.columns}
+        return {name: name if name in found else before[name] for name in self.names}
 
 
 def _words(name: str, words: tuple[str, ...]) -> str:
@@ -124,7 +148,7 @@ RUN = Table("run", "a cell with a seed, and how its training went", (
     Column("idle_seconds", "REAL", "seconds: none of these, since the previous run of its process"),
     Column("cpu_seconds", "REAL", "seconds of processor time, all threads"),
     Column("features_seconds", "REAL", "seconds of processor time that its features took when they were computed, once "
-           "for all runs"),
+           "for all runs", since=2, before="CASE WHEN engine IS NOT NULL THEN 0.0 END"),
     Column("end_to_end_seconds", "REAL GENERATED ALWAYS AS "
            "(data_seconds + compile_seconds + steps_seconds + evaluation_seconds)",
            "seconds: data, compilation, steps and evaluation"),
@@ -239,25 +263,32 @@ sqlite3 results/mnistlab.sqlite "
 """
 
 
-def _grown(table: Table, *new: str) -> list[str]:
-    """SQL that makes a table anew with columns it did not have, empty or at their default in every old row.
+def create_statements(version: int = SCHEMA_VERSION) -> list[str]:
+    """SQL that turns an empty file into an empty store of a format."""
+    settings = [f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {version}"]
+    return [*settings, *(table.in_format(version).sql for table in TABLES)]
 
-    `ALTER TABLE … ADD COLUMN` would put them behind all others and tear the comments of the table apart.
+
+def migrate_statements(version: int) -> list[str]:
+    """SQL that fills an empty store with what an attached one, `older`, of that format holds."""
+    return [
+        f"INSERT INTO main.{table.name} ({', '.join(values)}) "
+        f"SELECT {', '.join(values.values())} FROM older.{table.name} ORDER BY {table.key}"
+        for table in TABLES
+        if (values := table.values(table.in_format(version).names))
+    ]
+
+
+def view_statements(version: int) -> list[str]:
+    """SQL that lets a store of an older format be read by the names of the present one; nothing is copied or changed.
+
+    A view has no `rowid`: no query asks these tables for it.
     """
-    names = [column.name for column in table.columns if column.name not in new and "GENERATED" not in column.kind]
-    listed = ", ".join(names)
-    copy = f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM older ORDER BY rowid"
-    return [f"ALTER TABLE {table.name} RENAME TO older", table.sql, copy, "DROP TABLE older"]
-
-
-# Older format → SQL that turns a store of it into one of the present format.
-MIGRATIONS = {1: _grown(RUN, "features_seconds")}
-
-
-def create_statements() -> list[str]:
-    """SQL that turns an empty file into an empty store."""
-    settings = [f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {SCHEMA_VERSION}"]
-    return [*settings, *(table.sql for table in TABLES)]
+    return [
+        f"CREATE TEMP VIEW {table.name} AS SELECT *, {', '.join(added)} FROM main.{table.name}"
+        for table in TABLES
+        if (added := [f"{column.before} AS {column.name}" for column in table.columns if column.since > version])
+    ]
 
 
 def format_page() -> str:
