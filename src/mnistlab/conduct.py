@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # What a probe takes with the start of its process: none is begun when less of the budget is left.
 _PROBE_SECONDS = 15.0
 _PROBE_TIMEOUT = 300.0
+_USUAL_PROBE_SECONDS = 5.0  # a first guess; then what the last one took
 _TELL_SECONDS = 0.2
 
 
@@ -130,13 +131,19 @@ class _Conductor:
     n_validation: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[Group, list[Work]]] = field(default_factory=list)
     active: dict[str, tuple[float, float]] = field(default_factory=dict)  # run → when begun, predicted seconds
+    to_measure: dict[str, PlannedCell] = field(default_factory=dict)  # architecture key → a cell of it
+    seconds_a_probe: float = _USUAL_PROBE_SECONDS
 
     def conduct(self) -> RunSummary:
         self.on_event(self.plan)
         first, *rest = self.plan.rounds or [()]
         later = list(itertools.chain.from_iterable(rest))
+        for planned in self.plan.cells:
+            if (key := architecture_key(planned.cell, planned.size)) not in self.measured:
+                self.to_measure.setdefault(key, planned)
         if self.train(list(first), later):
             self.probe()
+            self.to_measure.clear()  # what the budget had no room for is left to another call
             self.train(later, [])
         return self.summary()
 
@@ -210,19 +217,19 @@ class _Conductor:
         """Measure every architecture once, alone: its time a step, its memory, its energy."""
         from mnistlab.execution.local import probe_alone
 
-        todo: dict[str, PlannedCell] = {}
-        for planned in self.plan.cells:
-            todo.setdefault(architecture_key(planned.cell, planned.size), planned)
-        todo = {key: planned for key, planned in todo.items() if key not in self.measured}
-        for number, (key, planned) in enumerate(todo.items(), 1):
+        todo = len(self.to_measure)
+        for number, (key, planned) in enumerate(list(self.to_measure.items()), 1):
             if self.stop.requested or not self.budget.allows(_PROBE_SECONDS):
                 return
             shape = f"{planned.cell.architecture} ({planned.cell.framework})"
-            self.tell(f"measuring time and memory of {shape} alone, {number} of {len(todo)}")
+            self.tell(f"measuring time and memory of {shape} alone, {number} of {todo}")
+            began = time.monotonic()
             found = probe_alone(
                 planned.engine, Run(planned.cell, self.plan.study.seeds[0]), key, settings=self.settings,
                 timeout=min(_PROBE_TIMEOUT, self.budget.left or _PROBE_TIMEOUT), stop=self.stop,
             )  # fmt: skip
+            del self.to_measure[key]
+            self.seconds_a_probe = time.monotonic() - began
             if found is not None:
                 self.writer.add_measurement(found)
                 self.on_event(found)
@@ -250,10 +257,13 @@ class _Conductor:
         )
 
     def seconds_left(self, now: float) -> float:
-        """Predicted seconds until all is done: what is left, shared by the processes, or the longest run under way."""
+        """Predicted seconds until all is done: what is left, shared by the processes, or the longest run under way.
+
+        What is still to be measured alone comes on top.
+        """
         under_way = [max(0.0, seconds - (now - begun)) for begun, seconds in self.active.values()]
         work = sum(under_way) + sum(self.seconds(works) for _, works in self.waiting)
-        return max([work / self.plan.workers, *under_way])
+        return max([work / self.plan.workers, *under_way]) + len(self.to_measure) * self.seconds_a_probe
 
     def best(self) -> tuple[str, Estimate | None]:
         """The cell of highest mean validation accuracy in this call; test digits choose nothing (rule M3)."""

@@ -26,8 +26,10 @@ def cell(width, training):
     return Cell(Architecture((width,)), dataset="digits", framework="sklearn", training=training)
 
 
-def conducted(path, cells, *, budget=None, prices=None, unknown_engine=(), timeouts=None, told=None):
-    """Plan and conduct a study of one seed in one process; probes are left out."""
+def conducted(
+    path, cells, *, budget=None, prices=None, unknown_engine=(), timeouts=None, told=None, measured=None, progress=None
+):
+    """Plan and conduct a study of one seed in one process; probes are left out unless `measured` says otherwise."""
     study = Study("faulty", tuple(cells), (0,))
     sizes = {c.id: cell_size(c, catalog.info("digits")) for c in cells}
     prices = prices or Prices()
@@ -36,13 +38,14 @@ def conducted(path, cells, *, budget=None, prices=None, unknown_engine=(), timeo
     given = timeouts or {}
     rounds = [[replace(g, timeout_seconds=given.get(g.runs[0].cell, 600.0)) for g in groups] for groups in plan.rounds]
     plan = replace(plan, rounds=tuple(map(tuple, rounds)))
-    measured = [architecture_key(c, sizes[c.id]) for c in cells]
+    measured = [architecture_key(c, sizes[c.id]) for c in cells] if measured is None else measured
     with open_writer(path, holder="test") as writer:
         writer.register_study(study, sizes, [Run(c, 0) for c in cells])
         statuses = open_store(path).statuses("faulty")
         return conduct(plan, writer, prices, statuses={Run(c, 0).id: statuses[Run(c, 0).id] for c in cells},
                        measured=measured, settings=WorkerSettings(path.parent),
-                       budget=budget or Budget(None, 0.0), stop=Stop(), on_progress=lambda _: None,
+                       budget=budget or Budget(None, 0.0), stop=Stop(),
+                       on_progress=[].append if progress is None else progress.append,
                        notify=[].append if told is None else told.append)  # fmt: skip
 
 
@@ -114,3 +117,12 @@ def test_what_the_budget_has_no_room_for_is_not_started_and_said(new_lab):
     out, _ = lab.call("run", "small.toml", "--budget", "1s")
     assert "2 of 3 runs finished and kept; the budget left 1 to do; `mnistlab run small.toml` goes on" in out
     assert lab.attempts() == 2
+
+
+@pytest.mark.slow
+def test_the_time_left_counts_what_is_still_to_be_measured(tmp_path):
+    with_probe, without = [], []
+    conducted(tmp_path / "a.sqlite", [cell(4, GOOD)], measured=(), progress=with_probe)
+    conducted(tmp_path / "b.sqlite", [cell(4, GOOD)], progress=without)
+    assert with_probe[0].eta_seconds == pytest.approx(without[0].eta_seconds + 5, abs=1)
+    assert [state.note != "" for state in with_probe] == [*[False] * (len(with_probe) - 1), True]
