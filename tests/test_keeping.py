@@ -1,7 +1,5 @@
 """Which networks lie in the folder after each result."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,24 +8,28 @@ from hypothesis import strategies as st
 from mnistlab.datasets import catalog
 from mnistlab.errors import ConfigurationError, MachineError
 from mnistlab.keeping import Keeper, check_keep, discard, kept_path
-from mnistlab.records import Stage
+from mnistlab.metrics import evaluate
+from mnistlab.records import Environment, PartLabels, RunResult, Stage
 from mnistlab.saving import load
 from mnistlab.spec import Architecture, Cell, Run, Split
 
 DIGITS = catalog.info("digits")
 INFOS = {"digits": DIGITS}
+HERE = Environment("3.11", "test", "test", 1, 1, "cpu", (), (), "", "test")
 CELL = Cell(Architecture((2,)), dataset="digits")
 OTHER = Cell(Architecture((2,), "tanh"), dataset="digits", framework="sklearn")
 
 
 def result(seed, accuracy, cell=CELL, trained=True):
-    """What a keeper looks at of a result; its accuracy is written into the weights."""
+    """A result with so many tenths of ten validation digits right, which its weights tell too."""
     dense = [(64, 2), (2, 10)]
     arrays = [Stage("dense", (np.full(shape, accuracy), np.zeros(shape[1]))) for shape in dense]
     stages = (Stage("scale"), arrays[0], Stage(cell.architecture.activations[0]), arrays[1], Stage("softmax"))
-    validation = None if accuracy is None else SimpleNamespace(accuracy=accuracy)
-    return SimpleNamespace(run=Run(cell, seed), validation=validation, network=stages if trained else (),
-                           weights_sha256=str(seed))  # fmt: skip
+    digits = PartLabels("digits", "validation", 10, np.arange(10, dtype=np.int32), np.zeros(10, np.uint8))
+    probabilities = np.eye(10)[(np.arange(10) >= round(10 * accuracy)).astype(int)]
+    validation = evaluate(probabilities, digits) if cell.split.validation_fraction else None
+    return RunResult(Run(cell, seed), "done", "reference", HERE, validation=validation, weights_sha256=str(seed),
+                     network=stages if trained else ())  # fmt: skip
 
 
 def keep(keeper, *results):
@@ -106,9 +108,7 @@ def test_a_result_without_a_network_leaves_nothing(tmp_path):
 
 def test_without_validation_digits_all_are_kept(tmp_path):
     blind = Cell(Architecture((2,)), dataset="digits", split=Split(validation_fraction=0))
-    one = result(0, 0.5, blind)
-    one.validation = None
-    keep(Keeper(tmp_path, "all", INFOS), one)
+    keep(Keeper(tmp_path, "all", INFOS), result(0, 0.5, blind))
     assert lying(tmp_path) == [0]
     with pytest.raises(
         ConfigurationError, match=r"--keep best: .* has no validation examples to choose by \(--keep all"

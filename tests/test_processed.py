@@ -11,10 +11,10 @@ import pytest
 from mnistlab import processed
 from mnistlab.datasets import catalog
 from mnistlab.errors import MachineError
-from mnistlab.execution.stop import Budget, Stop
 from mnistlab.preprocessing import apply_image_step, prepare
 from mnistlab.processed import keep_processed, load_processed
 from mnistlab.spec import Features, Split
+from mnistlab.stop import Budget, Stop
 
 DIGITS = catalog.load("digits", None)
 DESKEW, BOTH = Features(("deskew", "scale")), Features(("deskew", "hog", "standardize", "pca:9"))

@@ -18,8 +18,8 @@ from mnistlab.spec import Run
 
 if TYPE_CHECKING:
     from mnistlab.execution.local import Event
-    from mnistlab.execution.stop import Budget, Stop
     from mnistlab.execution.worker import WorkerSettings
+    from mnistlab.stop import Budget, Stop
     from mnistlab.store.writer import StoreWriter
 
     Happening: TypeAlias = Plan | Event | Measurement

@@ -36,8 +36,8 @@ from mnistlab.study import Study, load_config
 if TYPE_CHECKING:
     from mnistlab.analysis.results import ResultsTable
     from mnistlab.conduct import Happening
-    from mnistlab.execution.stop import Budget, Stop
-    from mnistlab.instruments.doctor import Check
+    from mnistlab.doctor import Check
+    from mnistlab.stop import Budget, Stop
     from mnistlab.store.rescue import Rescue
 
 Notify = Callable[[str], None]
@@ -211,8 +211,8 @@ def run(
         else:
             sources.fetch(name, places.data_dir, offline=places.offline, notify=notify)
 
-    from mnistlab.execution.stop import Budget, stop_on_signals
     from mnistlab.execution.worker import WorkerSettings
+    from mnistlab.stop import Budget, stop_on_signals
     from mnistlab.store.writer import open_writer
 
     settings = WorkerSettings(
@@ -438,7 +438,7 @@ def _infos(study: Study, own: Mapping[str, Dataset], data_dir: Path) -> dict[str
 
 def doctor(*, places: Places | None = None) -> "list[Check]":
     """What this machine has and lacks, each with the command that mends it; nothing of yours is changed."""
-    from mnistlab.instruments.doctor import examine
+    from mnistlab.doctor import examine
 
     return examine(places or Places.find())
 

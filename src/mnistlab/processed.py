@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from mnistlab.datasets.catalog import Dataset
 from mnistlab.errors import MachineError
-from mnistlab.execution.stop import Budget, Stop, end_with_parent, interrupts_blocked
 from mnistlab.instruments.environment import versions
 from mnistlab.instruments.resources import usable_cores
 from mnistlab.places import write_file, written_whole
 from mnistlab.preprocessing import apply_image_step
 from mnistlab.spec import Features
+from mnistlab.stop import Budget, Stop, end_with_parent, interrupts_blocked
 
 # To be raised when `apply_image_step` gives other numbers for the same image.
 _VERSION = 1

@@ -27,7 +27,7 @@ def train_again(result: RunResult, settings: "WorkerSettings") -> RunResult:
         It failed, or the weights are others; the message says what differs from then.
     """
     from mnistlab.execution.local import Finished, execute
-    from mnistlab.execution.stop import Budget, stop_on_signals
+    from mnistlab.stop import Budget, stop_on_signals
 
     timeout = _TIMEOUT_SECONDS + _TIMEOUT_FACTOR * result.ledger.end_to_end_seconds
     groups, again = [Group(result.engine, (result.run,), Estimate(None), timeout)], None

@@ -9,10 +9,10 @@ import pytest
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.execution.local import EpochEnded, Finished, Started, execute, probe_alone
-from mnistlab.execution.stop import Budget, Stop
 from mnistlab.execution.worker import WorkerSettings
 from mnistlab.plan import Group
 from mnistlab.spec import Architecture, Cell, Run, Training
+from mnistlab.stop import Budget, Stop
 
 NO_LIMIT = Budget(None, 0.0)
 ENDLESS = Training(epochs=1_000_000)

@@ -124,7 +124,8 @@ WHILE_IT_ENDS = "import atexit; atexit.register(lambda: os.kill(os.getpid(), sig
 
 @pytest.mark.parametrize("moment", [WHILE_IT_IMPORTS, WHILE_IT_ENDS])
 def test_an_interrupt_before_or_after_the_command_itself_is_one_too(moment):
-    program = f"import os, signal, sys\n{moment}\nfrom mnistlab.__main__ import main\nmain()"
+    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # tests run in the background would ignore it
+    program = f"import os, signal, sys\n{heard}\n{moment}\nfrom mnistlab.__main__ import main\nmain()"
     told = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True)
     assert (told.returncode, told.stderr) == (130, "")
 
@@ -147,6 +148,7 @@ def interrupt_fit():
     run = Run(Cell(Architecture((16,)), dataset="digits", framework="sklearn", training=Training(epochs=10_000)), 0)
     data = prepare(catalog.load("digits", None), run.cell.split, run.cell.features, run.seed)
     here = describe(device="cpu", threads=1, data_sha256="")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background it would be ignored
     signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
 
     def on_epoch(_run, record):

@@ -8,11 +8,11 @@ import pytest
 
 from mnistlab.conduct import conduct
 from mnistlab.datasets import catalog
-from mnistlab.execution.stop import Budget, Stop
 from mnistlab.execution.worker import WorkerSettings
 from mnistlab.plan import architecture_key, cell_size, make_plan, work_of
 from mnistlab.price import Prices
 from mnistlab.spec import Architecture, Cell, Run, Training
+from mnistlab.stop import Budget, Stop
 from mnistlab.store.tables import open_store
 from mnistlab.store.writer import open_writer
 from mnistlab.study import Study

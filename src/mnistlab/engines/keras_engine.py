@@ -18,6 +18,7 @@ from mnistlab.engines.base import (
     metered,
     weights_sha256,
 )
+from mnistlab.engines.canary import check_jax
 from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Ledger, RunResult
@@ -31,12 +32,15 @@ class KerasEngine:
     """Trains runs one after the other by `Model.fit`."""
 
     def __init__(self) -> None:
-        self._keras = import_keras()
+        self._keras, self._trusted = import_keras(), False
 
     def train(
         self, runs: Sequence[Run], prepare: Prepare, environment: Environment, on_epoch: OnEpoch
     ) -> Iterator[RunResult]:
         """See `Engine.train`."""
+        if self._keras.backend.backend() == "jax" and not self._trusted:
+            check_jax()
+            self._trusted = True
         for run in runs:
             yield _Training(self._keras, run, prepare(run), environment, on_epoch).result()
 

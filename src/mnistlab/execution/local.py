@@ -23,12 +23,12 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from mnistlab.execution import worker
-from mnistlab.execution.stop import Budget, Stop, interrupts_blocked
 from mnistlab.execution.worker import WorkerSettings
 from mnistlab.instruments.resources import oom_kills
 from mnistlab.plan import Group
 from mnistlab.records import Measurement, RunResult
 from mnistlab.spec import Run
+from mnistlab.stop import Budget, Stop, interrupts_blocked
 
 # Keras keeps 4 to 5 MB of every model it built: a process is replaced after so many groups.
 _GROUPS_PER_PROCESS = 25

@@ -19,12 +19,12 @@ from mnistlab.datasets import catalog
 from mnistlab.datasets.catalog import Dataset
 from mnistlab.dnn_model import choose_backend
 from mnistlab.engines.base import Engine, get_engine
-from mnistlab.execution.stop import end_with_parent
 from mnistlab.instruments import environment, resources
 from mnistlab.preprocessing import PreparedData, prepare
 from mnistlab.processed import Processed, load_processed
 from mnistlab.records import Environment, EpochRecord, Measurement, RunResult, Status
 from mnistlab.spec import Cell, Run
+from mnistlab.stop import end_with_parent
 
 PROBE_STEPS = 300
 

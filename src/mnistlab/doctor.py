@@ -33,10 +33,20 @@ Status = Literal["ok", "warn", "fail"]
 OLDEST_PYTHON = (3, 11)
 MIN_DISK_BYTES = 10**9  # the data, and a study of some thousand networks
 _ASK_SECONDS = 60.0
-_CONSTRAINTS = Path(__file__).parents[3] / "constraints.txt"  # there only where this is worked on
+_CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"  # there only where this is worked on
 _MODULES = {"pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _JAX = "import jax; print(*sorted({f'{d.platform} ({d.device_kind})' for d in jax.devices()}), sep=', ')"
+_CANARY = """
+import sys
+from mnistlab.engines.canary import check_jax
+from mnistlab.errors import MachineError
+try:
+    check_jax()
+except MachineError as fault:
+    sys.exit(str(fault))
+print("what it compiles agrees with NumPy")
+"""
 _IMPORT = """
 import importlib, sys
 for name in sys.argv[1:]:
@@ -167,6 +177,9 @@ def _devices(_places: Places) -> Iterator[Check]:
     remedy = "python -m pip install 'jax[cuda12]'" if unused and status == 0 else "export JAX_PLATFORMS=cpu"
     more = "; JAX does not start" if status != 0 else "; the NVIDIA device here is not used" if unused else ""
     yield _judged("jax devices", not more, f"{said}{more}", remedy)
+    if status == 0:
+        status, said = _ask(_CANARY)
+        yield _judged("jax arithmetic", status == 0, said, "python -m pip install 'jax!=VERSION'", "fail")
 
 
 def _ask(code: str) -> tuple[int | None, str]:

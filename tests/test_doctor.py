@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from mnistlab.datasets import user_files
-from mnistlab.instruments.doctor import CHECKS, Check, examine
+from mnistlab.doctor import CHECKS, Check, examine
 from mnistlab.instruments.resources import usable_cores
 from mnistlab.places import Places
 from mnistlab.store.writer import open_writer
 
-STORES = Path(__file__).parents[1] / "store" / "stores"
+STORES = Path(__file__).parent / "store" / "stores"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnistlab.execution.stop import Budget, stop_on_signals
+from mnistlab.stop import Budget, stop_on_signals
 
 
 @pytest.mark.parametrize(("number", "exit_status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -27,7 +27,7 @@ def test_the_first_signal_asks_to_stop_and_the_old_handler_comes_back(number, ex
 def test_the_second_signal_ends_the_process_at_once():
     program = """
 import os, signal
-from mnistlab.execution.stop import stop_on_signals
+from mnistlab.stop import stop_on_signals
 with stop_on_signals():
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -56,7 +56,7 @@ def test_a_process_started_while_interrupts_are_blocked_never_sees_one():
     # The lock starts multiprocessing's resource tracker, which unblocks the signal where it has to be started.
     program = """
 import multiprocessing, signal, subprocess, sys
-from mnistlab.execution.stop import interrupts_blocked
+from mnistlab.stop import interrupts_blocked
 show = [sys.executable, "-c", "import signal; print(*signal.pthread_sigmask(signal.SIG_BLOCK, []))"]
 with interrupts_blocked():
     lock = multiprocessing.get_context("spawn").RLock()
