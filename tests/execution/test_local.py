@@ -1,5 +1,6 @@
 """Real processes, fed with groups: what trains well, what fails in every way, what is stopped."""
 
+import threading
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -60,6 +61,15 @@ def test_processes_are_replaced_after_many_groups_and_none_is_lost(tmp_path):
     assert sorted(found) == sorted(g.runs[0].id for g in groups)
     assert len(used) > 2
     assert children() == []
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_no_thread_outlives_the_processes(tmp_path, stopped):
+    before, stop = set(threading.enumerate()), Stop()
+    with closing(events_of([group(), group(width=5)], tmp_path, workers=2, stop=stop)) as events:
+        for _ in events:
+            stop.signal_number = 2 if stopped else None
+    assert set(threading.enumerate()) == before
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ from mnistlab.stop import Budget, Stop, interrupts_blocked
 _GROUPS_PER_PROCESS = 25
 _ATTEMPTS = 2
 _POLL_SECONDS = 0.2
+_JOIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,11 @@ def _listening(inbox: "queue.SimpleQueue[tuple[Any, ...]]") -> Iterator[tuple[st
     """Accept a line from every worker and put what it says into the inbox."""
     authkey = secrets.token_bytes(32)
     listener = Listener(authkey=authkey, backlog=os.cpu_count() or 1)
-    closing = threading.Event()
+    closing, threads = threading.Event(), list[threading.Thread]()
+
+    def begin(what: Callable[..., None], *arguments: Any) -> None:
+        threads.append(threading.Thread(target=what, args=arguments, daemon=True))
+        threads[-1].start()
 
     def read(line: Connection) -> None:
         with line, suppress(EOFError, OSError):
@@ -265,11 +270,10 @@ def _listening(inbox: "queue.SimpleQueue[tuple[Any, ...]]") -> Iterator[tuple[st
         while not closing.is_set():
             # A worker killed while it says hello, or a stranger, breaks only its own line.
             with suppress(OSError, EOFError, AuthenticationError):
-                line = listener.accept()
-                threading.Thread(target=read, args=(line,), daemon=True).start()
+                begin(read, listener.accept())
 
     with interrupts_blocked():
-        threading.Thread(target=accept, daemon=True, name="accept workers").start()
+        begin(accept)
     try:
         yield str(listener.address), authkey
     finally:
@@ -277,3 +281,5 @@ def _listening(inbox: "queue.SimpleQueue[tuple[Any, ...]]") -> Iterator[tuple[st
         with suppress(OSError, EOFError, AuthenticationError):
             Client(listener.address, authkey=authkey).close()  # wakes the thread that waits in accept
         listener.close()
+        for thread in threads:  # the workers are gone; a thread that wakes while Python ends would bring it down
+            thread.join(_JOIN_SECONDS)
