@@ -83,6 +83,18 @@ def test_best_takes_away_nothing_that_all_has_kept_and_goes_on_beside_it(tmp_pat
     assert lying(tmp_path) == [0, 1, 2, 4, 6]
 
 
+@given(earlier=st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=2, max_size=4),
+       later=st.lists(st.sampled_from([0.0, 0.2, 0.4, 0.5]), max_size=4))  # fmt: skip
+def test_whatever_comes_later_best_leaves_the_networks_that_all_has_kept(tmp_path_factory, earlier, later):
+    folder, results = tmp_path_factory.mktemp("models"), [result(seed, a) for seed, a in enumerate([*earlier, *later])]
+    keep(Keeper(folder, "all", INFOS), *results[: len(earlier)])
+    keeper = Keeper(folder, "best", INFOS)
+    keeper.know([(one.run, one.validation.accuracy) for one in results[: len(earlier)]])
+    keep(keeper, *results[len(earlier) :])
+    highest = [len(earlier) + later.index(max(later))] if later and max(later) > max(earlier) else []
+    assert lying(folder) == [*range(len(earlier)), *highest]
+
+
 def test_a_file_that_cannot_be_removed_is_told(tmp_path):
     path = kept_path(tmp_path, Run(CELL, 0))
     path.mkdir(parents=True)

@@ -65,17 +65,20 @@ class Keeper:
         `best` or `all`.
     infos : mapping of str to DatasetInfo
         By the names of the data sets the networks are of.
-    kept : mapping
-        Cell id → what is kept of it: validation accuracy and negative seed, by which they rank, and the file.
-    best : mapping
-        Cell id → the one of these that a better one replaces; none where `all` has kept several before.
+    highest : mapping
+        Cell id → the best network kept of it: validation accuracy and negative seed, by which they rank, and the file.
+    ours : mapping
+        Cell id → the file that a better network takes the place of; none where `all` has kept several before.
+    replaced : mapping
+        Cell id → the file whose place was taken, until the better result is stored.
     """
 
     models: Path
     keep: str
     infos: Mapping[str, DatasetInfo]
-    kept: dict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
-    best: dict[str, Place] = field(default_factory=dict)
+    highest: dict[str, Place] = field(default_factory=dict)
+    ours: dict[str, Path] = field(default_factory=dict)
+    replaced: dict[str, Path] = field(default_factory=dict)
 
     def know(self, finished: Iterable[tuple[Run, float | None]]) -> int:
         """Take in runs that are done, with their validation accuracies, from the store.
@@ -85,15 +88,16 @@ class Keeper:
         int
             How many networks are missing that would have been kept: of all runs, or of the best one of each cell.
         """
-        missing, best = 0, dict[str, Place]()
+        missing, best, kept = 0, dict[str, Place](), defaultdict[str, list[Place]](list)
         for run, accuracy in finished:
             place = (-1.0 if accuracy is None else accuracy, -run.seed, kept_path(self.models, run))
             if place[2].is_file():
-                self.kept[run.cell.id].append(place)
+                kept[run.cell.id].append(place)
             else:
                 missing += 1
             best[run.cell.id] = max(place, best.get(run.cell.id, place))
-        self.best |= {cell: places[0] for cell, places in self.kept.items() if len(places) == 1}
+        self.highest = {cell: max(places) for cell, places in kept.items()}
+        self.ours = {cell: places[0][2] for cell, places in kept.items() if len(places) == 1}
         return missing if self.keep == "all" else sum(not path.is_file() for _, _, path in best.values())
 
     def write(self, result: RunResult) -> None:
@@ -107,11 +111,13 @@ class Keeper:
         if not result.network:
             return
         accuracy = result.validation.accuracy if result.validation is not None else -1.0
-        place = (accuracy, -result.run.seed, kept_path(self.models, result.run))
-        others = self.kept[result.run.cell.id]
-        if self.keep == "all" or place >= max(others, default=place):
-            save(network_of(result, self.infos[result.run.cell.dataset]), place[2])
-            others.append(place)
+        cell, path = result.run.cell, kept_path(self.models, result.run)
+        place = (accuracy, -result.run.seed, path)
+        if self.keep == "all" or place >= self.highest.get(cell.id, place):
+            save(network_of(result, self.infos[cell.dataset]), path)
+            if (older := self.ours.get(cell.id, path)) != path:
+                self.replaced[cell.id] = older
+            self.highest[cell.id], self.ours[cell.id] = place, path
 
     def tidy(self, cell: Cell) -> None:
         """After its result was stored: under `best`, take away the network that a better one of its cell has replaced.
@@ -121,11 +127,8 @@ class Keeper:
         MachineError
             The file cannot be removed.
         """
-        if self.keep == "best" and (kept := self.kept[cell.id]) and (best := max(kept)) == kept[-1]:
-            replaced, self.best[cell.id] = self.best.get(cell.id, best), best
-            if replaced != best:
-                discard(replaced[2])
-                kept.remove(replaced)
+        if self.keep == "best" and cell.id in self.replaced:
+            discard(self.replaced.pop(cell.id))
 
 
 def kept_network(result: RunResult, path: Path) -> TrainedNetwork | None:
