@@ -1,16 +1,40 @@
-"""A study's plan on this machine: what the store holds becomes prices, cores and memory become workers."""
+"""A study's plan on this machine: its data sets are looked at, what the store holds becomes prices, cores and memory
+become workers."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from mnistlab.datasets.catalog import DatasetInfo
+from mnistlab import study as studies
+from mnistlab.datasets import catalog, user_files
+from mnistlab.datasets.catalog import Dataset, DatasetInfo
 from mnistlab.errors import ConfigurationError
 from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
 from mnistlab.price import Prices
 from mnistlab.store.tables import Store
 from mnistlab.study import Study
+
+
+def with_data(study: Study, data_dir: Path) -> tuple[Study, dict[str, DatasetInfo], dict[str, Dataset]]:
+    """A study whose cells name their data sets, what is known of each, and those that paths in it led to.
+
+    Raises
+    ------
+    ConfigurationError
+        A data set that nobody knows.
+    DataError
+        A path that leads to no data set.
+    """
+    texts = list(dict.fromkeys(cell.dataset for cell in study.cells))
+    paths = {text: user_files.as_path(text, study.folder, data_dir) for text in texts}
+    read = {text: user_files.read(path) for text, path in paths.items() if path}
+    names = {text: read[text].info.name if text in read else text for text in texts}
+    infos = {names[text]: read[text].info if text in read else catalog.info(text, data_dir) for text in texts}
+    if read:
+        study = studies.with_cells(study, [replace(cell, dataset=names[cell.dataset]) for cell in study.cells])
+    return study, infos, {dataset.info.name: dataset for dataset in read.values()}
 
 
 def plan_here(

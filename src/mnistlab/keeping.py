@@ -1,16 +1,19 @@
 """Which trained networks stay on the disk, and where they lie."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnistlab.datasets.catalog import DatasetInfo
 from mnistlab.errors import ConfigurationError, MachineError, did_you_mean
 from mnistlab.network import TrainedNetwork
+from mnistlab.places import Places
 from mnistlab.records import RunResult
 from mnistlab.saving import load, save
 from mnistlab.spec import Cell, Run
+from mnistlab.store.tables import Store
+from mnistlab.study import Study
 
 KEEP = ("none", "best", "all")
 _FOLDERS = {"sklearn": "ffn", "keras": "dnn"}
@@ -129,6 +132,24 @@ class Keeper:
         """
         if self.keep == "best" and cell.id in self.replaced:
             discard(self.replaced.pop(cell.id))
+
+
+def keeper_of(
+    study: Study, keep: str, infos: Mapping[str, DatasetInfo], store: Store, places: Places,
+    notify: Callable[[str], None],
+) -> Keeper | None:  # fmt: skip
+    """The keeper for a study's runs, which knows what was kept before; None if nothing is to be kept.
+
+    `notify` is told how many networks earlier calls should have kept for this one.
+    """
+    if keep == "none":
+        return None
+    keeper, cells = Keeper(places.models, keep, infos), {cell.id: cell for cell in study.cells}
+    done = [(Run(cells[cell], seed), accuracy) for cell, seed, accuracy in store.done() if cell in cells]
+    if missing := keeper.know(done):
+        notify(f"finished before without --keep and not trained again: {missing:,}; "
+               "`mnistlab export RUN --format keras` trains one again and keeps it")  # fmt: skip
+    return keeper
 
 
 def kept_network(result: RunResult, path: Path) -> TrainedNetwork | None:

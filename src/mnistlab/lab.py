@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +16,18 @@ from mnistlab import places as found_places
 from mnistlab import study as studies
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
-from mnistlab.datasets.catalog import Dataset, DatasetInfo
+from mnistlab.datasets.catalog import Dataset
 from mnistlab.dnn_model import check_backend
 from mnistlab.errors import ConfigurationError, DataError, MachineError
-from mnistlab.forecast import learned_prices, plan_here, threads_of_a_run
+from mnistlab.forecast import learned_prices, plan_here, threads_of_a_run, with_data
 from mnistlab.instruments.environment import check_device
-from mnistlab.keeping import Keeper, check_keep, discard, kept_network, kept_path, network_of
+from mnistlab.keeping import check_keep, discard, keeper_of, kept_network, kept_path
 from mnistlab.network import Prediction, TrainedNetwork
 from mnistlab.places import Places, Setting, write_file
 from mnistlab.plan import Plan
 from mnistlab.preprocessing import check_installed
-from mnistlab.records import RunResult
-from mnistlab.saving import load, save
+from mnistlab.retraining import network_again, result_of
+from mnistlab.saving import load
 from mnistlab.spec import Cell, Run
 from mnistlab.store import tables
 from mnistlab.store.tables import RunDetail, Store, StudyStatus
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mnistlab.doctor import Check
     from mnistlab.stop import Budget, Stop
     from mnistlab.store.rescue import Rescue
+    from mnistlab.store.writer import StoreWriter
 
 Notify = Callable[[str], None]
 StudySource = Study | Mapping[str, Any] | str | Path
@@ -144,10 +145,9 @@ def plan(
         A cell that cannot be trained as asked, more runs than `max_runs`, or a network this machine has no memory for.
     """
     places = places or Places.find()
-    study, own = _with_own_data(as_study(source, seeds=seeds), places.data_dir)
+    study, infos, _ = with_data(as_study(source, seeds=seeds), places.data_dir)
     store = open_store(places.store)
-    infos, prices = _infos(study, own, places.data_dir), learned_prices(store, "cpu")
-    return plan_here(study, infos, store, prices, engine, workers, max_runs)
+    return plan_here(study, infos, store, learned_prices(store, "cpu"), engine, workers, max_runs)
 
 
 def run(
@@ -190,26 +190,20 @@ def run(
     -------
     RunSummary
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise ConfigurationError("mnistlab.run", "a worker process that loads this script has come to it again",
-                                 'put the call below `if __name__ == "__main__":`')  # fmt: skip
+    _refuse_workers()
     started = time.monotonic()
     study, places = as_study(source, seeds=seeds), places or Places.find()
     places = replace(places, store=Path(store)) if store is not None else places
     check_device(device)
     check_keep(keep, study.cells)
-    study, own = _with_own_data(study, places.data_dir)
-    infos, known = _infos(study, own, places.data_dir), open_store(places.store)
+    study, infos, own = with_data(study, places.data_dir)
+    known = open_store(places.store)
     # Faults show before a download.
     for cell in _to_do(plan_here(study, infos, known, learned_prices(known, device), engine, workers, max_runs)):
         check_installed(cell.features)
         if cell.framework == "keras":
             check_backend()
-    for name in infos:
-        if name in own:
-            user_files.keep(own.pop(name), places.data_dir)
-        else:
-            sources.fetch(name, places.data_dir, offline=places.offline, notify=notify)
+    _bring(infos, own, places, notify)
 
     from mnistlab.execution.worker import WorkerSettings
     from mnistlab.stop import Budget, stop_on_signals
@@ -224,11 +218,7 @@ def run(
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         wanted = [Run(cell, seed) for cell in study.cells for seed in study.seeds]
         if fresh:
-            ours = open_store(places.store).finished()
-            writer.forget([run.id for run in wanted])
-            for one in wanted:
-                if one.id in ours:  # a network of another store with the same home stays
-                    discard(kept_path(places.models, one))
+            _forget(wanted, writer, places)
         known = open_store(places.store)
         prices = learned_prices(known, device)
         planned = plan_here(study, infos, known, prices, engine, workers, max_runs)
@@ -238,8 +228,45 @@ def run(
         return conduct(
             planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
             settings=settings, budget=allowance, stop=stop, on_progress=on_progress, on_event=on_event,
-            keeper=_keeper(keep, study, infos, known, places, notify), notify=notify,
+            keeper=keeper_of(study, keep, infos, known, places, notify), notify=notify,
         )  # fmt: skip
+
+
+def _refuse_workers() -> None:
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigurationError("mnistlab.run", "a worker process that loads this script has come to it again",
+                                 'put the call below `if __name__ == "__main__":`')  # fmt: skip
+
+
+def _bring(names: Iterable[str], own: dict[str, Dataset], places: Places, notify: Notify) -> None:
+    """Bring these data sets into the cache; `own` ones are let go as soon as they are there."""
+    for name in names:
+        if name in own:
+            user_files.keep(own.pop(name), places.data_dir)
+        else:
+            sources.fetch(name, places.data_dir, offline=places.offline, notify=notify)
+
+
+def _forget(runs: list[Run], writer: "StoreWriter", places: Places) -> None:
+    ours = open_store(places.store).finished()
+    writer.forget([run.id for run in runs])
+    for run in runs:
+        if run.id in ours:  # a network of another store with the same home stays
+            discard(kept_path(places.models, run))
+
+
+def _to_do(planned: Plan) -> list[Cell]:
+    return [p.cell for p in planned.cells if p.to_do]
+
+
+def _keep_features(cells: list[Cell], places: Places, *, stop: "Stop", budget: "Budget", notify: Notify) -> None:
+    """Compute what the image steps of these cells make of their data sets, unless it is kept already."""
+    from mnistlab.processed import keep_processed
+
+    wanted = {(cell.dataset, cell.features.image_steps): cell for cell in cells if cell.features.image_steps}
+    for cell in wanted.values():
+        dataset = catalog.load(cell.dataset, places.data_dir)
+        keep_processed(dataset, cell.features, places.processed, stop=stop, budget=budget, notify=notify)
 
 
 def status(study: str | None = None, *, places: Places | None = None) -> list[StudyStatus]:
@@ -304,7 +331,9 @@ def show(run: str, *, places: Places | None = None) -> RunDetail:
 
 
 def predict(model: str | Path, images: Sequence[str | Path], *, places: Places | None = None) -> list[Prediction]:
-    """What a kept network says of pictures, each normalised the way the digits of MNIST were.
+    """What a kept network says of pictures.
+
+    Networks of `mnist` get them normalised as MNIST's digits were, others get them resized: `drawing.normalise_file`.
 
     Parameters
     ----------
@@ -339,7 +368,7 @@ def _asked_network(model: str, places: Places) -> TrainedNetwork:
     named = [show(run, places=places) for run in open_store(places.store).runs_named(model)]
     kept = [detail.run.id for detail in named if detail.weights]
     detail = show(kept[0] if len(kept) == 1 else model, places=places)
-    if (network := kept_network(_result_of(detail), kept_path(places.models, detail.run))) is None:
+    if (network := kept_network(result_of(detail), kept_path(places.models, detail.run))) is None:
         raise DataError(f"run {detail.run.id}", "its weights were not kept",
                         f"`mnistlab export {detail.run.id} --format keras` trains it again and keeps them")  # fmt: skip
     return network
@@ -373,67 +402,12 @@ def export(
         raise ConfigurationError(f"--output {output}", f"a name that ends in .{form} is needed")
     places = places or Places.find()
     detail = show(run, places=places)
-    result = _result_of(detail)
+    result = result_of(detail)
     kept = kept_path(places.models, result.run)
-    network = kept_network(result, kept) or _trained_again(result, places, notify)
+    network = kept_network(result, kept) or network_again(result, places, notify)
     path = output or kept.with_suffix(f".{form}")
     export_network(network, form, path)
     return path
-
-
-def _result_of(detail: RunDetail) -> RunResult:
-    if detail.result is None or detail.status != "done":
-        raise ConfigurationError(f"run {detail.run.id}", f"it is {detail.status}: only a run that is done has weights")
-    return detail.result
-
-
-def _trained_again(result: RunResult, places: Places, notify: Notify) -> TrainedNetwork:
-    from mnistlab.execution.worker import WorkerSettings
-    from mnistlab.retraining import train_again
-
-    dataset, device, threads = result.run.cell.dataset, result.environment.device, result.environment.threads
-    check_device(device)
-    seconds = result.ledger.end_to_end_seconds
-    notify(f"run {result.run.id}: its weights were not kept, it is trained again (the first time took {seconds:.3g} s)")
-    sources.fetch(dataset, places.data_dir, offline=places.offline, notify=notify)
-    settings = WorkerSettings(
-        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=threads, keep=True
-    )
-    network = network_of(train_again(result, settings), catalog.info(dataset, places.data_dir))
-    save(network, kept_path(places.models, result.run))
-    return network
-
-
-def _keeper(
-    keep: str, study: Study, infos: Mapping[str, DatasetInfo], store: Store, places: Places, notify: Notify
-) -> Keeper | None:  # fmt: skip
-    if keep == "none":
-        return None
-    keeper, cells = Keeper(places.models, keep, infos), {cell.id: cell for cell in study.cells}
-    done = [(Run(cells[cell], seed), accuracy) for cell, seed, accuracy in store.done() if cell in cells]
-    if missing := keeper.know(done):
-        notify(f"finished before without --keep and not trained again: {missing:,}; "
-               "`mnistlab export RUN --format keras` trains one again and keeps it")  # fmt: skip
-    return keeper
-
-
-def _with_own_data(study: Study, data_dir: Path) -> tuple[Study, dict[str, Dataset]]:
-    """The study with names for the paths of a user's data, and what was read from these, by name."""
-    own: dict[str, Dataset] = {}
-    names: dict[str, str] = {}
-    for text in dict.fromkeys(cell.dataset for cell in study.cells):
-        if path := user_files.as_path(text, study.folder, data_dir):
-            dataset = user_files.read(path)
-            names[text] = dataset.info.name
-            own[dataset.info.name] = dataset
-    if not own:
-        return study, own
-    return studies.with_cells(study, [replace(c, dataset=names.get(c.dataset, c.dataset)) for c in study.cells]), own
-
-
-def _infos(study: Study, own: Mapping[str, Dataset], data_dir: Path) -> dict[str, DatasetInfo]:
-    names = dict.fromkeys(cell.dataset for cell in study.cells)
-    return {name: own[name].info if name in own else catalog.info(name, data_dir) for name in names}
 
 
 def doctor(*, places: Places | None = None) -> "list[Check]":
@@ -460,17 +434,3 @@ def rescue(damaged: str | Path, new: str | Path) -> "Rescue":
     from mnistlab.store import rescue as rescuing
 
     return rescuing.rescue(Path(damaged), Path(new))
-
-
-def _to_do(planned: Plan) -> list[Cell]:
-    return [p.cell for p in planned.cells if p.to_do]
-
-
-def _keep_features(cells: list[Cell], places: Places, *, stop: "Stop", budget: "Budget", notify: Notify) -> None:
-    """Compute what the image steps of these cells make of their data sets, unless it is kept already."""
-    from mnistlab.processed import keep_processed
-
-    wanted = {(cell.dataset, cell.features.image_steps): cell for cell in cells if cell.features.image_steps}
-    for cell in wanted.values():
-        dataset = catalog.load(cell.dataset, places.data_dir)
-        keep_processed(dataset, cell.features, places.processed, stop=stop, budget=budget, notify=notify)

@@ -2,18 +2,59 @@
 
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mnistlab.analysis.estimate import Estimate
-from mnistlab.errors import MachineError
+from mnistlab.datasets import catalog, sources
+from mnistlab.errors import ConfigurationError, MachineError
+from mnistlab.instruments.environment import check_device
+from mnistlab.keeping import kept_path, network_of
+from mnistlab.network import TrainedNetwork
+from mnistlab.places import Places
 from mnistlab.plan import Group
 from mnistlab.records import RunResult
+from mnistlab.saving import save
+from mnistlab.store.tables import RunDetail
 
 if TYPE_CHECKING:
     from mnistlab.execution.worker import WorkerSettings
 
 _TIMEOUT_SECONDS, _TIMEOUT_FACTOR = 900.0, 20.0
+
+
+def result_of(detail: RunDetail) -> RunResult:
+    """The result of a run that is done; ConfigurationError for one that is not."""
+    if detail.result is None or detail.status != "done":
+        raise ConfigurationError(f"run {detail.run.id}", f"it is {detail.status}: only a run that is done has weights")
+    return detail.result
+
+
+def network_again(result: RunResult, places: Places, notify: Callable[[str], None]) -> TrainedNetwork:
+    """The network of a stored run, trained once more on such a device, and then kept.
+
+    Raises
+    ------
+    MachineError
+        It was trained on a GPU and there is none here; or see `train_again`.
+    DataError
+        No source has its data set any more.
+    """
+    from mnistlab.execution.worker import WorkerSettings
+
+    run, then = result.run, result.environment
+    device = "cpu" if then.device == "cpu" else "gpu"  # which the environment may know by its name
+    check_device(device)
+    seconds = result.ledger.end_to_end_seconds
+    notify(f"run {run.id}: its weights were not kept, it is trained again (the first time took {seconds:.3g} s)")
+    sources.fetch(run.cell.dataset, places.data_dir, offline=places.offline, notify=notify)
+    settings = WorkerSettings(
+        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=then.threads, keep=True
+    )
+    network = network_of(train_again(result, settings), catalog.info(run.cell.dataset, places.data_dir))
+    save(network, kept_path(places.models, run))
+    return network
 
 
 def train_again(result: RunResult, settings: "WorkerSettings") -> RunResult:
