@@ -94,19 +94,9 @@ def conduct(
         Told why runs fail, each reason once.
     """
     return _Conductor(
-        plan,
-        writer,
-        prices,
-        dict(statuses),
-        frozenset(measured),
-        settings,
-        budget,
-        stop,
-        on_progress,
-        on_event,
-        keeper,
-        notify,
-    ).conduct()
+        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress, on_event,
+        keeper, notify,
+    ).conduct()  # fmt: skip
 
 
 @dataclass(slots=True)
