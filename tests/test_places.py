@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mnistlab.errors import ConfigurationError
-from mnistlab.places import Places, Setting, settings
+from mnistlab.places import Places, Setting, settings, write_file
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +83,24 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(here, make):
     make(here / "mnistlab.toml")
     with pytest.raises(ConfigurationError, match=r"mnistlab\.toml: a regular file is needed"):
         Places.find()
+
+
+def test_a_file_is_on_the_disk_before_its_name_and_then_its_folder(here, monkeypatch):
+    path, synced, fsync = here / "new" / "file", [], os.fsync
+
+    def note(descriptor):
+        synced.append((os.fstat(descriptor).st_ino, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_file(path, b"content")
+    assert synced == [(path.stat().st_ino, False), (path.parent.stat().st_ino, True)]
+
+
+def test_a_file_is_written_where_folders_cannot_be_opened(here, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    write_file(here / "file", b"content")
+    assert [path.read_bytes() for path in here.iterdir()] == [b"content"]

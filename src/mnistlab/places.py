@@ -95,6 +95,7 @@ def written_whole(path: Path) -> Iterator[BufferedRandom]:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+        _sync_folder(path.parent)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -129,6 +130,16 @@ def settings(
         _choose("data_dir", data_dir, file, folder / "data" / "raw"),
         _choose("offline", offline, file, False),
     ]
+
+
+def _sync_folder(folder: Path) -> None:
+    """The name outlives a power cut only when its folder is on the disk, too."""
+    with suppress(OSError):  # Windows opens no folder, some file systems sync none; the file itself is whole
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _choose(name: str, given: _Value | None, file: Mapping[str, Any], default: _Value) -> Setting:
