@@ -97,6 +97,14 @@ def process():
 
 
 @pytest.fixture
+def tiny(home):
+    """A file of the study `tiny` in the current folder."""
+    path = home / "tiny.toml"
+    path.write_text(TINY, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
 def planned(home):
     """The current store holds `smoke`, of which nothing has been trained."""
     study = load_config("smoke")

@@ -32,9 +32,9 @@ def listing(folder):
 
 @pytest.fixture
 def refused(mnistlab, home):
-    """Assert that a command line is refused so, and return the one line without its beginning."""
+    """Run a command line that must be refused with this status, in one line and without a trace; returns the line."""
 
-    def check(line, status, *words):
+    def check(line, status):
         before = listing(home)
         answer = mnistlab(*(shlex.split(line) if isinstance(line, str) else line))
         *progress, last = answer.err.splitlines()
@@ -42,12 +42,14 @@ def refused(mnistlab, home):
         assert last.startswith(PREFIX)
         assert not any(line.startswith((PREFIX, "Traceback")) for line in progress)
         assert listing(home) == before
-        said = last.removeprefix(PREFIX)
-        for word in words:
-            assert word in said
-        return said
+        return last.removeprefix(PREFIX)
 
     return check
+
+
+def lacking(said, *words):
+    """Those of the words that a line does not say."""
+    return [word for word in words if word not in said]
 
 
 AD_HOC = [  # flags of `plan` and `run`, the words that must be in the line
@@ -120,7 +122,7 @@ AD_HOC = [  # flags of `plan` and `run`, the words that must be in the line
 
 @pytest.mark.parametrize(("flags", "words"), [(flags, words) for flags, *words in AD_HOC], ids=lambda x: str(x)[:40])
 def test_a_bad_value_of_an_ad_hoc_study_is_refused_by_its_flag(refused, flags, words):
-    refused(f"plan {flags}", 2, *words)
+    assert not lacking(refused(f"plan {flags}", 2), *words)
 
 
 COMMANDS = [
@@ -175,7 +177,8 @@ COMMANDS = [
 
 @pytest.mark.parametrize(("line", "words"), [(line, words) for line, *words in COMMANDS], ids=lambda x: str(x)[:40])
 def test_a_word_or_value_that_is_not_known_is_refused(refused, line, words):
-    said = refused(line, 2, *words)
+    said = refused(line, 2)
+    assert not lacking(said, *words)
     assert len(said) < 400
 
 
@@ -197,12 +200,12 @@ STUDIES = [
 @pytest.mark.parametrize(("content", "words"), [(text, words) for text, *words in STUDIES], ids=lambda x: str(x)[:40])
 def test_a_study_file_that_makes_no_sense_is_refused_by_its_key(refused, home, content, words):
     (home / "mine.toml").write_text(content, encoding="utf-8")
-    refused("run mine.toml", 2, *words)
+    assert not lacking(refused("run mine.toml", 2), *words)
 
 
 def test_a_config_that_fails_says_on_which_line(refused, home):
     (home / "mine.py").write_text("nodes = [4]\nCONFIG = {'model': {'node_counts': nodez}}\n", encoding="utf-8")
-    refused("plan mine.py", 2, "mine.py: NameError on line 2", "nodez")
+    assert not lacking(refused("plan mine.py", 2), "mine.py: NameError on line 2", "nodez")
 
 
 # Stores.
@@ -230,18 +233,20 @@ READERS = ("plan smoke", "run smoke", "status", "results", "report", "show abcd"
 def test_a_store_that_cannot_be_used_is_refused_and_left_alone(refused, home, kind, command):
     make, why = STORES[kind]
     make(home / "lab.sqlite")
-    refused(f"{command} --store lab.sqlite", 4, "lab.sqlite: ", why)
+    assert not lacking(refused(f"{command} --store lab.sqlite", 4), "lab.sqlite: ", why)
 
 
 def test_a_home_that_cannot_be_written_is_named(refused, home):
     (home / "a file").write_text("")
-    refused("run --dataset digits --framework sklearn --home 'a file'", 4, "a file/results/mnistlab.sqlite: not a dir")
+    said = refused("run --dataset digits --framework sklearn --home 'a file'", 4)
+    assert "a file/results/mnistlab.sqlite: not a dir" in said
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_home_without_permission_is_named(refused, home):
     (home / "mine").mkdir(mode=0o500)
-    refused("run --dataset digits --framework sklearn --home mine", 4, "mine/results", "permission denied")
+    said = refused("run --dataset digits --framework sklearn --home mine", 4)
+    assert not lacking(said, "mine/results", "permission denied")
 
 
 # Data.
@@ -305,8 +310,9 @@ def test_images_that_are_damaged_are_refused_and_nothing_is_trained(refused, fol
     make, why = IMAGES[kind]
     make(folder / "train-images-idx3-ubyte")
     before = kinds(folder)
-    refused("data show", 3, "train-images-idx3-ubyte: ", "mnistlab data fetch mnist", why)
-    refused("run smoke", 3, "mnist: no source has it", "missing or damaged", "offline", "--dataset digits")
+    assert not lacking(refused("data show", 3), "train-images-idx3-ubyte: ", "mnistlab data fetch mnist", why)
+    said = refused("run smoke", 3)
+    assert not lacking(said, "mnist: no source has it", "missing or damaged", "offline", "--dataset digits")
     assert kinds(folder) == before
 
 
@@ -315,20 +321,22 @@ def test_labels_that_are_damaged_are_refused(refused, folder, kind):
     images(folder / "train-images-idx3-ubyte")
     make, why = LABELS[kind]
     make(folder / "train-labels-idx1-ubyte")
-    refused("data show", 3, "train-labels-idx1-ubyte: ", why, "mnistlab data fetch mnist")
+    assert not lacking(refused("data show", 3), "train-labels-idx1-ubyte: ", why, "mnistlab data fetch mnist")
 
 
 def test_other_digits_than_the_published_are_refused(refused, folder):
     for part, n in (("train", 60_000), ("t10k", 10_000)):
         images(folder / f"{part}-images-idx3-ubyte", (n, 28, 28), 16 + 784 * n)
         idx(folder / f"{part}-labels-idx1-ubyte", 0x801, n, size=8 + n)
-    refused("data show", 3, "train-images-idx3-ubyte: damaged: SHA-256", "mnistlab data fetch mnist")
+    said = refused("data show", 3)
+    assert not lacking(said, "train-images-idx3-ubyte: damaged: SHA-256", "mnistlab data fetch mnist")
 
 
 def test_a_folder_without_the_files_is_told_with_everything_that_was_tried(refused, home):
     (home / "mine").mkdir()
-    said = refused("data fetch --from mine", 3, "mine: train-images-idx3-ubyte: no such file there, nor with .gz",
-                   "network: not tried, offline", "data/raw/mnist by hand", "--dataset digits")  # fmt: skip
+    said = refused("data fetch --from mine", 3)
+    assert not lacking(said, "mine: train-images-idx3-ubyte: no such file there, nor with .gz",
+                       "network: not tried, offline", "data/raw/mnist by hand", "--dataset digits")  # fmt: skip
     assert said.startswith("mnist: no source has it: cache: ")
 
 
@@ -397,7 +405,7 @@ def test_data_of_one_s_own_that_are_no_data_set_are_refused_and_nothing_is_writt
     make, *words = OWN[kind]
     make(home / "mine.npz")
     for line in ("data fetch mine.npz", "data show mine.npz", "plan --dataset mine.npz", "run --dataset mine.npz"):
-        refused(line, 3, "mine.npz", *words)
+        assert not lacking(refused(line, 3), "mine.npz", *words)
 
 
 @pytest.mark.parametrize(("make", "words"), [
@@ -411,15 +419,16 @@ def test_a_picture_of_a_folder_that_does_not_fit_is_named(refused, home, make, w
         (home / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(home / "pets" / f"{name}.png")
     make(home / "pets" / "dog" / "1.png")
-    refused("run --dataset pets", 3, f"pets/dog/{words}")
+    assert f"pets/dog/{words}" in refused("run --dataset pets", 3)
 
 
 def test_what_makes_no_sense_beside_data_of_one_s_own_is_refused(refused, home):
     npz(home / "mine.npz")
-    refused("run --dataset mine.npz --batch-size 1000", 2, "--batch-size 1000", "has only 47 examples")
-    refused("data fetch mine.npz --from .", 2, "--from .: mine.npz is a path itself (give one of them)")
-    refused("data show mine.npz --sheet mine.gif", 2, "--sheet mine.gif: a file .png or .svg is needed")
-    refused("data show nothing-000000000000", 3, "dataset nothing-000000000000: not in the cache")
+    said = refused("run --dataset mine.npz --batch-size 1000", 2)
+    assert not lacking(said, "--batch-size 1000", "has only 47 examples")
+    assert "--from .: mine.npz is a path itself (give one of them)" in refused("data fetch mine.npz --from .", 2)
+    assert "--sheet mine.gif: a file .png or .svg is needed" in refused("data show mine.npz --sheet mine.gif", 2)
+    assert "dataset nothing-000000000000: not in the cache" in refused("data show nothing-000000000000", 3)
 
 
 # In a process of its own.
@@ -536,4 +545,6 @@ MODELS = [
 def test_a_model_file_that_is_none_is_refused(refused, home, make, said):
     Image.new("L", (20, 20), 255).save(home / "a.png")
     make(home / "a.safetensors")
-    assert refused("predict a.safetensors a.png", 3, said).startswith("a.safetensors: ")
+    line = refused("predict a.safetensors a.png", 3)
+    assert line.startswith("a.safetensors: ")
+    assert said in line

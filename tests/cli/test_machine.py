@@ -15,14 +15,6 @@ from mnistlab.cli.app import app
 from mnistlab.store.tables import open_store
 
 STORES = Path(__file__).parents[1] / "store" / "stores"
-TINY = """
-seeds = 2
-[[cell]]
-dataset = "digits"
-framework = "sklearn"
-hidden_layer_sizes = [8]
-training.epochs = 3
-"""
 
 
 def by_name(answer, key, *values):
@@ -79,9 +71,9 @@ def test_every_command_obeys_the_file_and_refuses_it_when_it_makes_no_sense(mnis
 # Older and damaged stores
 
 
-def test_run_brings_an_older_store_to_the_present_format_and_says_where_the_copy_is(mnistlab, home):
+def test_run_brings_an_older_store_to_the_present_format_and_says_where_the_copy_is(mnistlab, home, tiny):
     shutil.copy(STORES / "schema-1.sqlite", home / "lab.sqlite")
-    (home / "old.toml").write_text(TINY)
+    tiny.rename(home / "old.toml")
     before = mnistlab("results", "old", "--store", "lab.sqlite", "--json").out
     answer = mnistlab("run", "old.toml", "--store", "lab.sqlite", "--json")
     assert answer.document["to_do"] == 0
@@ -132,7 +124,7 @@ def test_what_cannot_be_rescued_is_one_line_and_leaves_nothing(mnistlab, home, d
 
 
 @pytest.mark.slow
-def test_run_goes_on_with_a_rescued_store(mnistlab, home, finished):
+def test_run_goes_on_with_a_rescued_store(mnistlab, home, finished, tiny):
     content = bytearray(finished.store.read_bytes())
     for page in range(len(content) // 4096 - 1, 0, -1):  # until a run of the small study is hit
         content[page * 4096 : page * 4096 + 4096] = random.Random(page).randbytes(4096)
@@ -140,7 +132,6 @@ def test_run_goes_on_with_a_rescued_store(mnistlab, home, finished):
         (home / "new.sqlite").unlink(missing_ok=True)
         if mnistlab("rescue", "bad.sqlite", "new.sqlite", "--json").document["planned_again"]:
             break
-    (home / "tiny.toml").write_text(TINY)
     summary = mnistlab("run", "tiny.toml", "--store", "new.sqlite", "--json").document
     assert (summary["done"], summary["to_do"]) == (2, 0)
     for store in (finished.store, home / "new.sqlite"):
@@ -197,8 +188,7 @@ def test_a_shell_that_is_not_known_or_a_file_that_cannot_be_written_is_told(mnis
 
 
 @pytest.mark.slow
-def test_follow_tells_what_happens_a_document_a_line(process, home):
-    (home / "tiny.toml").write_text(TINY)
+def test_follow_tells_what_happens_a_document_a_line(process, home, tiny):
     answer = process("run", "tiny.toml", "--follow", "--workers", 1, cwd=home)
     first, *events, last = map(json.loads, answer.out.splitlines())
     assert answer.status == 0
@@ -221,9 +211,9 @@ def test_follow_tells_what_happens_a_document_a_line(process, home):
 
 
 @pytest.mark.slow
-def test_a_follower_that_goes_away_stops_the_run_and_harms_nothing(process, home):
-    (home / "tiny.toml").write_text(TINY.replace("seeds = 2", "seeds = 3"))
-    words = [sys.executable, "-m", "mnistlab", "run", "tiny.toml", "--follow", "--workers", "1"]
+def test_a_follower_that_goes_away_stops_the_run_and_harms_nothing(process, home, tiny):
+    line = ["run", tiny.name, "--seeds", "3"]
+    words = [sys.executable, "-m", "mnistlab", *line, "--follow", "--workers", "1"]
     with subprocess.Popen(words, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         while json.loads(run.stdout.readline())["event"] != "result":
             pass
@@ -232,7 +222,7 @@ def test_a_follower_that_goes_away_stops_the_run_and_harms_nothing(process, home
         assert not [line for line in run.stderr if not line.startswith("tiny: ")]
     store = home / "results" / "mnistlab.sqlite"
     assert 1 <= len(open_store(store).finished()) < 3
-    assert process("run", "tiny.toml", "--json", cwd=home).document["done"] == 3
+    assert process(*line, "--json", cwd=home).document["done"] == 3
 
 
 # Machines on which a part is missing: in every process, workers too.
@@ -267,11 +257,10 @@ MISSING = {  # blocked, environment, the check that names it, its status and the
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", MISSING)
-def test_without_a_part_the_rest_works_and_doctor_names_the_mend(process, home, part):
+def test_without_a_part_the_rest_works_and_doctor_names_the_mend(process, home, tiny, part):
     blocked, environment, check, status, remedy = MISSING[part]
     (home / "site").mkdir()
     (home / "site" / "sitecustomize.py").write_text(SITE)
-    (home / "tiny.toml").write_text(TINY)
     (home / "a file").write_text("")
     paths = os.pathsep.join(filter(None, [str(home / "site"), os.environ.get("PYTHONPATH", "")]))
 
