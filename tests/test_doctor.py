@@ -4,6 +4,7 @@ import os
 import shutil
 from dataclasses import replace
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,17 @@ def test_jax_that_does_not_start_is_told_with_its_last_words(places, monkeypatch
     assert "nonsense" in check.detail
 
 
+def test_jax_that_computes_otherwise_than_numpy_is_to_be_replaced(places, tmp_path, monkeypatch):
+    (tmp_path / "jax.py").write_text("""
+from types import SimpleNamespace
+__version__ = "0"
+devices = lambda: [SimpleNamespace(platform="cpu", device_kind="cpu")]
+""")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    remedy = f"python -m pip install 'jax!={metadata.version('jax')}'"
+    assert found("jax devices", places) == {"jax devices": ("ok", ""), "jax arithmetic": ("fail", remedy)}
+
+
 def test_a_folder_of_fonts_that_cannot_be_written_is_told(places, monkeypatch):
     monkeypatch.setenv("MPLCONFIGDIR", "/dev/null/fonts")
     assert found("fonts", places) == {"fonts": ("warn", "export MPLCONFIGDIR=DIR")}
@@ -125,6 +137,8 @@ def told_of_store(places):
 def test_a_store_is_told_with_its_format_and_who_writes_to_it(places):
     assert told_of_store(places).detail.endswith("nothing has been run yet")
     places.store.parent.mkdir(parents=True)
+    places.store.touch()
+    assert told_of_store(places).detail == f"{places.store}: format 2"  # as which it reads
     shutil.copy(STORES / "schema-1.sqlite", places.store)
     assert told_of_store(places).detail == f"{places.store}: format 1, which the next run brings to 2"
     with open_writer(places.store, holder="mnistlab run lab"):

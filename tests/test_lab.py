@@ -136,7 +136,6 @@ def test_a_store_may_be_named_by_text_or_path(tmp_path):
     for path in (tmp_path / "none.sqlite", str(tmp_path / "none.sqlite")):
         store = mnistlab.open_store(path)
         assert isinstance(store, Store)
-        assert not store.exists
         assert (len(store.runs()), len(store.epochs())) == (0, 0)
     with pytest.raises(StoreError, match="a file is needed"):
         mnistlab.open_store(tmp_path)

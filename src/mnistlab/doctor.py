@@ -179,7 +179,8 @@ def _devices(_places: Places) -> Iterator[Check]:
     yield _judged("jax devices", not more, f"{said}{more}", remedy)
     if status == 0:
         status, said = _ask(_CANARY)
-        yield _judged("jax arithmetic", status == 0, said, "python -m pip install 'jax!=VERSION'", "fail")
+        remedy = f"python -m pip install 'jax!={metadata.version('jax')}'"
+        yield _judged("jax arithmetic", status == 0, said, remedy, "fail")
 
 
 def _ask(code: str) -> tuple[int | None, str]:
@@ -240,11 +241,10 @@ def _store(places: Places) -> Iterator[Check]:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise damaged(path, found)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
     except MnistlabError as fault:
         yield Check("store", "fail", f"{path}: {fault.why}", fault.way_out)
         return
-    with path.open("rb") as file:
-        version = int.from_bytes(file.read(64)[60:])  # PRAGMA user_version
     older = "" if version == SCHEMA_VERSION else f", which the next run brings to {SCHEMA_VERSION}"
     writer = f"; {holder}, is writing to it" if (holder := writer_of(path)) else ""
     yield Check("store", "ok", f"{path}: format {version}{older}{writer}")

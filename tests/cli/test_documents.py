@@ -12,7 +12,7 @@ import pytest
 
 from mnistlab import lab
 from mnistlab.cli import documents
-from mnistlab.conduct import Progress
+from mnistlab.conduct import Progress, RunSummary
 from mnistlab.records import Measurement
 
 NUMBER = (int, float)
@@ -296,3 +296,13 @@ def test_readers_need_the_store_alone(process, home, finished, runs, reader):
     answer = process(*words, cwd=home, program=("-c", ALONE), MNISTLAB_STORE=str(finished.store))
     assert (answer.status, {"jax", "keras", "sklearn"} & set(answer.err.split())) == (0, set())
     assert json.loads(answer.out)["schema_version"] == 1
+
+
+@pytest.mark.parametrize(("diverged", "failed", "to_do", "said"), [
+    (0, 0, 3, "7 of 10 runs finished and kept; `mnistlab run smoke` goes on"),
+    (2, 1, 1, "9 of 10 runs finished and kept (1 failed, 2 diverged); `mnistlab run smoke` goes on"),
+    (3, 0, 0, "10 of 10 runs finished and kept (3 diverged) in 12 s; `mnistlab results smoke` shows them"),
+])  # fmt: skip
+def test_what_diverged_is_finished_and_kept_too(diverged, failed, to_do, said):
+    summary = RunSummary("smoke", 7, failed, diverged, 0, to_do, 12.0, None, 0)
+    assert documents.summary_text(summary, "smoke", "") == said

@@ -130,9 +130,8 @@ def test_how_long_runs_took_on_other_machines_is_left_out(example, store, path, 
 
 
 def test_cells_come_back_in_the_study_s_order(example, store):
-    assert store.cells("small") == store.cells() == list(example.cells)
-    assert store.sizes() == [(cell, example.sizes()[cell.id]) for cell in example.cells]
-    assert store.cells("unknown") == []
+    assert store.sizes("small") == store.sizes() == [(cell, example.sizes()[cell.id]) for cell in example.cells]
+    assert store.sizes("unknown") == []
 
 
 def test_the_cell_table_has_every_setting_and_count(example, store):
@@ -196,8 +195,7 @@ def test_what_is_ambiguous_lists_what_is_meant(example, path):
 
 def test_a_store_that_is_not_there_reads_as_an_empty_one_and_is_not_made(path):
     store = open_store(path)
-    assert not store.exists
-    assert (store.studies(), store.last_study(), store.cells(), store.statuses()) == ([], None, [], {})
+    assert (store.studies(), store.last_study(), store.sizes(), store.statuses()) == ([], None, [], {})
     assert store.runs(bits=True).empty
     assert not path.parent.exists()
 
@@ -205,7 +203,7 @@ def test_a_store_that_is_not_there_reads_as_an_empty_one_and_is_not_made(path):
 def test_status_needs_no_heavy_library(store):
     code = (
         "import sys, pathlib; from mnistlab.store.tables import open_store\n"
-        "store = open_store(pathlib.Path(sys.argv[1])); store.studies(); store.cells(); store.finished()\n"
+        "store = open_store(pathlib.Path(sys.argv[1])); store.studies(); store.sizes(); store.finished()\n"
         "heavy = {'pandas', 'jax', 'keras', 'scipy', 'sklearn', 'matplotlib'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )

@@ -192,7 +192,7 @@ def test_a_changed_study_adds_cells_takes_their_order_and_keeps_those_with_resul
         writer.commit(example.result(example.runs[1]))
         example.register(writer, Study("small", (new, example.cells[2]), (0, 1, 2)))
     store = open_store(path)
-    assert store.cells("small") == [new, example.cells[2], example.cells[1]]
+    assert [cell for cell, _ in store.sizes("small")] == [new, example.cells[2], example.cells[1]]
     assert len(store.statuses("small")) == 2 * 3 + 1
     with closing(sqlite3.connect(path)) as shell:
         assert json.loads(*shell.execute("SELECT seeds FROM study").fetchone()) == [0, 1, 2]

@@ -108,8 +108,8 @@ def summary_document(summary: RunSummary) -> dict[str, Any]:
 
 def summary_text(summary: RunSummary, words: str, where: str) -> str:
     """How a run ended, and how to go on: with `words` behind `mnistlab run`, and the flags `where` things lie."""
-    whole = summary.done + summary.to_do
-    text = f"{summary.done:,} of {whole:,} runs finished and kept"
+    finished = summary.done + summary.diverged  # never to be trained again
+    text = f"{finished:,} of {finished + summary.to_do:,} runs finished and kept"
     told = [f"{n} {word}" for word, n in (("failed", summary.failed), ("timed out", summary.timeout),
                                          ("diverged", summary.diverged)) if n]  # fmt: skip
     if told:

@@ -71,8 +71,9 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     The file is opened for writing where that is possible: a writer killed in the middle of a transaction leaves a
     journal that the next one to come, reader or not, has to undo.
     """
-    with faults_of(path):
+    with faults_of(path), ExitStack() as on_fault:
         connection = _connect(path, "rw") if _is_file(path) else sqlite3.connect(":memory:", isolation_level=None)
+        on_fault.callback(connection.close)
         if not connection.execute(_ANY_TABLE).fetchone():
             connection.close()
             connection = sqlite3.connect(":memory:", isolation_level=None)
@@ -80,6 +81,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         for statement in schema.view_statements(_format(connection)):
             connection.execute(statement)
         connection.execute("PRAGMA query_only = 1")
+        on_fault.pop_all()
         return connection
 
 

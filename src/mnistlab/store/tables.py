@@ -30,7 +30,7 @@ RECENT_RUNS = 200  # how many finished runs tell the present speed
 
 _STATUS = "CASE WHEN status = 'running' AND NOT :lives THEN 'planned' ELSE status END"
 _OF_STUDY = "(:study IS NULL OR run.id IN (SELECT run FROM study_run WHERE study = :study))"
-_IN_ORDER = """LEFT JOIN study_cell ON study_cell.study = :study AND study_cell.cell = cell.id"""
+_IN_ORDER = "LEFT JOIN study_cell ON study_cell.study = :study AND study_cell.cell = cell.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class RunDetail:
 
 
 def open_store(path: Path) -> "Store":
-    """The readers of the store at `path`, which need not exist yet (`Store.exists`).
+    """The readers of the store at `path`, which need not exist yet.
 
     Raises
     ------
@@ -95,11 +95,6 @@ class Store:
     """Readers of one store; see `open_store`. `study=None` means all studies."""
 
     path: Path
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a file."""
-        return self.path.exists()
 
     def _rows(self, query: str, values: Mapping[str, Any] | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Names and rows of a query; `:lives` in it says whether a process writes."""
@@ -169,15 +164,9 @@ class Store:
         """Ids of the runs that are done or diverged: never to be trained again."""
         return {run for run, status in self.statuses(study).items() if status in schema.FINISHED}
 
-    def cells(self, study: str | None = None) -> list[Cell]:
-        """Cells in the study's order; of all studies, in the order in which they were entered."""
+    def sizes(self, study: str | None = None) -> list[tuple[Cell, CellSize]]:
+        """Cells in the study's order (of all studies: as they were entered), each with its size, as it was then."""
         rows = self._cell_rows(study)
-        with self._sense():
-            return [_cell(row) for row in rows]
-
-    def sizes(self) -> list[tuple[Cell, CellSize]]:
-        """All cells, each with its size as it was when it was entered: what needs no data set to be there."""
-        rows = self._cell_rows(None)
         with self._sense():
             return [(_cell(row), _size(row)) for row in rows]
 
@@ -280,7 +269,9 @@ class Store:
 
     def runs_named(self, text: str) -> list[str]:
         """Ids of all runs that `find_run` could mean, in the order of their seeds."""
-        runs = self._rows(*_beginning("run", text))[1]
+        prefix = text.lower() if len(text) >= MIN_PREFIX else "none"  # which begins no id
+        query = "SELECT id FROM run WHERE id >= :prefix AND id < :prefix || '~'"
+        runs = self._rows(query, {"prefix": prefix})[1]
         if not runs:
             of_cell = "SELECT id FROM run WHERE cell = :cell ORDER BY seed"
             runs = [row for cell in self._cells_named(text) for row in self._rows(of_cell, {"cell": cell})[1]]
@@ -368,11 +359,6 @@ def _covered(spans: list[tuple[float, float]]) -> float:
     return total
 
 
-def _beginning(table: str, text: str) -> tuple[str, dict[str, str]]:
-    prefix = text.lower() if len(text) >= MIN_PREFIX else "none"
-    return f"SELECT id FROM {table} WHERE id >= :low AND id < :high", {"low": prefix, "high": prefix + "~"}
-
-
 def _only(kind: str, text: str, found: list[str], near: str) -> str:
     if len(found) == 1:
         return found[0]
@@ -398,15 +384,9 @@ def environment_of(row: Mapping[str, Any]) -> Environment:
 
 
 def _evaluation(row: Mapping[str, Any]) -> Evaluation:
-    digits = PartLabels(
-        row["dataset"],
-        row["part"],
-        row["n_classes"],
-        np.frombuffer(row["indices"], "<i4"),
-        np.frombuffer(row["truth"], np.uint8),
-    )
+    indices, truth = np.frombuffer(row["indices"], "<i4"), np.frombuffer(row["truth"], np.uint8)
     return Evaluation(
-        digits=digits,
+        digits=PartLabels(row["dataset"], row["part"], row["n_classes"], indices, truth),
         predicted=np.frombuffer(row["predicted"], np.uint8),
         **{name: float("nan") if row[name] is None else row[name] for name in schema.EVALUATION_FIELDS},
         bin_count=np.array(json.loads(row["bin_count"]), np.int64),
