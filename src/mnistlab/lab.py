@@ -18,16 +18,16 @@ from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset
 from mnistlab.dnn_model import check_backend
-from mnistlab.errors import ConfigurationError, DataError, MachineError
+from mnistlab.errors import ConfigurationError, DataError
 from mnistlab.forecast import learned_prices, plan_here, threads_of_a_run, with_data
 from mnistlab.instruments.environment import check_device
 from mnistlab.keeping import check_keep, discard, keeper_of, kept_network, kept_path
 from mnistlab.network import Prediction, TrainedNetwork
-from mnistlab.places import Places, Setting, write_file
+from mnistlab.places import Places, Setting
 from mnistlab.plan import Plan
 from mnistlab.preprocessing import check_installed
 from mnistlab.retraining import network_again, result_of
-from mnistlab.saving import load
+from mnistlab.saving import load, write_whole
 from mnistlab.spec import Cell, Run
 from mnistlab.store import tables
 from mnistlab.store.tables import RunDetail, Store, StudyStatus
@@ -124,13 +124,10 @@ def data_sheet(dataset: Dataset, path: Path) -> None:
     if path.suffix.lower() not in (".png", ".svg"):
         raise ConfigurationError(f"--sheet {path}", "a file .png or .svg is needed")
     figure = plot_samples(dataset)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # a name in letters this machine's font lacks
-            content = figure_png(figure) if path.suffix.lower() == ".png" else figure_svg(figure).encode()
-        write_file(path, content)
-    except OSError as fault:
-        raise MachineError(str(path), f"cannot be written: {fault.strerror}", "name another file") from fault
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name in letters this machine's font lacks
+        content = figure_png(figure) if path.suffix.lower() == ".png" else figure_svg(figure).encode()
+    write_whole(path, content)
 
 
 def plan(
@@ -312,13 +309,7 @@ def report(study: str | None = None, *, places: Places | None = None) -> Path:
     if name is None or state is None:
         raise ConfigurationError(f"study {name}" if name else str(places.store), "nothing has been run yet",
                                  f"mnistlab run {study or 'smoke'}")  # fmt: skip
-    path = places.reports / f"{name}.html"
-    try:
-        return write_report(name, results(name, places=places), state, path)
-    except OSError as fault:
-        raise MachineError(
-            str(path), f"cannot be written: {fault.strerror}", "name another folder with --home"
-        ) from fault
+    return write_report(name, results(name, places=places), state, places.reports / f"{name}.html")
 
 
 def show(run: str, *, places: Places | None = None) -> RunDetail:

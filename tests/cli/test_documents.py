@@ -236,7 +236,7 @@ def test_a_report_that_cannot_be_written_is_a_fault_of_the_machine(mnistlab, hom
     answer = mnistlab("report", "tiny")
     assert (answer.status, answer.out) == (5, "")
     assert answer.err == (
-        "mnistlab: error: reports/tiny.html: cannot be written: File exists (name another folder with --home)\n"
+        "mnistlab: error: reports/tiny.html: cannot be written: file exists (make room, or name another place)\n"
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from mnistlab.analysis.results import ResultsTable, results_table
 from mnistlab.exhibits import EXHIBITS
+from mnistlab.errors import MachineError
 from mnistlab.report.html import report_html, write_report
 from mnistlab.spec import Architecture, Cell
 from mnistlab.store.tables import StudyStatus
@@ -139,6 +140,6 @@ def test_writing_replaces_the_old_file_and_leaves_nothing_beside_it(tmp_path, la
 def test_a_report_that_cannot_be_written_leaves_what_stood_there(tmp_path, lab_results):
     path = tmp_path / "lab.html"
     path.mkdir()
-    with pytest.raises(OSError, match=r"lab\.html"):
+    with pytest.raises(MachineError, match=r"lab\.html: cannot be written: is a directory"):
         write_report("lab", lab_results, StudyStatus("lab", done=93), path)
     assert list(tmp_path.iterdir()) == [path]

@@ -120,7 +120,9 @@ def keep(dataset: Dataset, data_dir: Path) -> None:
         told = {"source": about.name[:-13], "class_names": about.class_names, "image_shape": about.image_shape,
                 "n_train": n, "n_test": about.n_test, "sha256": dataset.sha256, "files": digests}  # fmt: skip
         content = json.dumps(told, indent=1).encode()
-        keep_file(content, RawFile(DESCRIPTION, len(content), hashlib.sha256(content).hexdigest()), folder)
+        description = RawFile(DESCRIPTION, len(content), hashlib.sha256(content).hexdigest())
+        if not is_intact(folder / DESCRIPTION, description):
+            keep_file(content, description, folder)
 
 
 def _stem(path: Path) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from mnistlab.exhibits import EXHIBITS, Exhibit
 from mnistlab.formatting import RATE_NOTE, Cells, printable, resolution_note
-from mnistlab.places import write_file
+from mnistlab.saving import write_whole
 from mnistlab.store.tables import StudyStatus
 from mnistlab.visualization.style import draw_figure, inline_svg
 
@@ -47,10 +47,10 @@ def write_report(study_name: str, results: "ResultsTable", status: StudyStatus, 
 
     Raises
     ------
-    OSError
+    MachineError
         The file cannot be written; what stood there stays.
     """
-    write_file(path, report_html(study_name, results, status).encode())
+    write_whole(path, report_html(study_name, results, status).encode())
     return path
 
 
