@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from mnistlab.analysis.results import ResultsTable, results_table
-from mnistlab.exhibits import EXHIBITS
 from mnistlab.errors import MachineError
+from mnistlab.exhibits import EXHIBITS
 from mnistlab.report.html import report_html, write_report
 from mnistlab.spec import Architecture, Cell
 from mnistlab.store.tables import StudyStatus
