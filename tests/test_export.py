@@ -13,6 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from mnistlab.datasets import catalog
 from mnistlab.dnn_model import import_keras
 from mnistlab.engines.base import get_engine
+from mnistlab.engines.programs import Program
 from mnistlab.errors import ConfigurationError, MachineError
 from mnistlab.export import check_format, export_network
 from mnistlab.network import TrainedNetwork
@@ -118,7 +119,9 @@ def test_on_mnist_exports_classify_the_test_digits_as_the_stored_network_does(tm
         run = Run(random_cell(random, "keras" if number % 4 else "sklearn"), number)
         data = prepare(dataset, run.cell.split, run.cell.features, run.seed)
         engine = get_engine("reference", run.cell.framework)
-        [result] = engine.train([run], lambda run, data=data: data, here, lambda run, record: None)
+        [result] = engine.train(
+            [run], Program("reference"), lambda run, data=data: data, here, lambda run, record: None
+        )
         names = dataset.info.class_names
         network = TrainedNetwork(run, (28, 28), names, result.network, result.weights_sha256)
         expected = network.predict_proba(images)

@@ -168,6 +168,7 @@ def test_a_study_of_features_computes_once_and_trains_as_without_what_is_kept(tm
 import sys
 import mnistlab
 from mnistlab.datasets import catalog
+from mnistlab.engines.programs import Program
 from mnistlab.engines.sklearn_engine import SklearnEngine
 from mnistlab.instruments.environment import describe
 from mnistlab.places import Places
@@ -187,7 +188,7 @@ if __name__ == "__main__":
     inline = lambda run: prepare(digits, run.cell.split, run.cell.features, run.seed)
     for id_ in mnistlab.open_store("results/mnistlab.sqlite").runs()["run"]:
         detail = mnistlab.show(id_)
-        [alone] = SklearnEngine().train([detail.run], inline, here, lambda *_: None)
+        [alone] = SklearnEngine().train([detail.run], Program("reference"), inline, here, lambda *_: None)
         assert alone.weights_sha256 == detail.result.weights_sha256
         cost = detail.result.ledger.features_seconds
         assert (cost > 0) == bool(detail.run.cell.features.image_steps), detail

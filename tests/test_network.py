@@ -7,6 +7,7 @@ import pytest
 
 from mnistlab.drawing import Drawing, Normalisation
 from mnistlab.engines.base import get_engine
+from mnistlab.engines.programs import Program
 from mnistlab.network import TrainedNetwork, layer_kinds
 from mnistlab.preprocessing import apply_image_step
 from mnistlab.records import Environment
@@ -35,7 +36,7 @@ def test_image_steps_are_part_of_the_network(draw_network, steps):
 def trained(data, framework="sklearn"):
     cell = Cell(Architecture((8,)), dataset="digits", framework=framework, training=Training(epochs=5, batch_size=20))
     engine = get_engine("reference", framework)
-    [result] = engine.train([Run(cell, 0)], lambda run: data, HERE, lambda run, record: None)
+    [result] = engine.train([Run(cell, 0)], Program("reference"), lambda run: data, HERE, lambda run, record: None)
     return result, TrainedNetwork(result.run, (8, 8), ("x",) * data.n_classes, result.network, result.weights_sha256)
 
 
@@ -43,7 +44,7 @@ def trained(data, framework="sklearn"):
 def test_classes_that_scikit_learn_never_saw_have_probability_zero(draw_network, kept):
     drawn = draw_network(0, cell=Cell(Architecture((4,)), dataset="digits", framework="sklearn"))
     rows = np.isin(drawn.data.y_train, kept)
-    data = dataclasses.replace(drawn.data, X_train=drawn.data.X_train[rows], y_train=drawn.data.y_train[rows])
+    data = dataclasses.replace(drawn.data, train=drawn.data.train[rows])
     result, network = trained(data)
     found = network.predict_proba(drawn.images)
     assert set(np.flatnonzero(found.max(axis=0))) == set(kept)

@@ -2,12 +2,14 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistlab.datasets import catalog
+from mnistlab.engines.programs import Program, program_of
 from mnistlab.errors import InvalidFieldError
 from mnistlab.plan import architecture_key, cell_size, make_plan, run_bytes, work_of
 from mnistlab.price import Prices
@@ -15,6 +17,7 @@ from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
 from mnistlab.study import Study
 
 MNIST = catalog.info("mnist")
+REFERENCE = Program("reference")
 
 
 def network(*widths, activation="relu", **rest):
@@ -32,8 +35,8 @@ CELLS = (
 def planned(cells=CELLS, seeds=(0, 1, 2), finished=(), workers=1):
     study = Study("test", tuple(cells), tuple(seeds))
     sizes = {cell.id: cell_size(cell, catalog.info(cell.dataset)) for cell in cells}
-    return make_plan(study, sizes=sizes, finished=finished, prices=Prices(), engine_name=lambda _: "reference",
-                     workers=workers)  # fmt: skip
+    return make_plan(study, sizes=sizes, finished=finished, prices=Prices(), workers=workers,
+                     program_of=partial(program_of, "reference", device="cpu"))  # fmt: skip
 
 
 def test_a_round_is_one_seed_of_every_cell():
@@ -87,16 +90,16 @@ def test_predicted_seconds_are_shared_by_the_processes():
 
 def test_memory_is_that_of_the_largest_cell_in_every_process():
     plan = planned(workers=3)
-    assert plan.peak_bytes == 3 * max(run_bytes(cell, plan.size_of(cell)) for cell in CELLS)
+    assert plan.peak_bytes == 3 * max(run_bytes(cell, plan.size_of(cell), REFERENCE) for cell in CELLS)
 
 
 def test_memory_grows_by_sixteen_bytes_a_parameter_and_with_the_data():
     small, large = network(64), network(4096, 4096)
-    bytes_of = [run_bytes(cell, cell_size(cell, MNIST)) for cell in (small, large)]
+    bytes_of = [run_bytes(cell, cell_size(cell, MNIST), REFERENCE) for cell in (small, large)]
     parameters = cell_size(large, MNIST).parameters - cell_size(small, MNIST).parameters
     assert bytes_of[1] - bytes_of[0] == 16 * parameters + 2_000 * 4 * (2 * 4096 - 64)
     few = replace(small, split=Split(train_fraction=0.1))
-    assert bytes_of[0] - run_bytes(few, cell_size(few, MNIST)) == 54_000 * 784 * 5 + 48_600 * 10 * 4
+    assert bytes_of[0] - run_bytes(few, cell_size(few, MNIST), REFERENCE) == 54_000 * 784 * 5 + 48_600 * 10 * 4
 
 
 def test_memory_knows_the_columns_of_hog_and_what_standardize_needs_to_learn():
@@ -104,7 +107,7 @@ def test_memory_knows_the_columns_of_hog_and_what_standardize_needs_to_learn():
         network(64, features=Features(steps)) for steps in (("scale",), ("hog",), ("hog", "standardize"))
     )
     sizes = [cell_size(cell, MNIST) for cell in (plain, hog, both)]
-    plain, hog, both = (run_bytes(cell, size) for cell, size in zip((plain, hog, both), sizes, strict=True))
+    plain, hog, both = (run_bytes(cell, size, REFERENCE) for cell, size in zip((plain, hog, both), sizes, strict=True))
     parameters = 16 * (sizes[1].parameters - sizes[0].parameters)
     assert hog - plain == (1296 - 784) * (70_000 * 5 + 2_000 * 4) + parameters
     assert both - hog == 54_000 * 1296 * 8
@@ -191,7 +194,7 @@ def test_dropout_costs_the_same_at_every_rate():
 
 def test_work_grows_with_what_takes_time():
     size = cell_size(network(64), MNIST)
-    work = work_of(network(64), size)
+    work = work_of(network(64), size, REFERENCE)
     assert (work.depth, work.epochs, work.steps_per_epoch, work.evaluated) == (1, 10, 1_688, 16_000)
     assert work.flops_per_step == size.flops_per_step
 

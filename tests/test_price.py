@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.price import Prices, Work, total
 
-SMALL = Work("small", "keras", depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616, evaluated=16_000,
-             parameters=50_890)  # fmt: skip
-LARGE = Work("large", "keras", depth=4, epochs=30, steps_per_epoch=1_688, flops_per_step=10**8, evaluated=16_000,
-             parameters=10**6)  # fmt: skip
-OTHER = Work("other", "sklearn", depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616, evaluated=16_000,
-             parameters=50_890)  # fmt: skip
+SMALL = Work("small", "reference keras", 1, depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616,
+             evaluated=16_000, parameters=50_890)  # fmt: skip
+LARGE = Work("large", "reference keras", 1, depth=4, epochs=30, steps_per_epoch=1_688, flops_per_step=10**8,
+             evaluated=16_000, parameters=10**6)  # fmt: skip
+OTHER = Work("other", "reference sklearn", 1, depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616,
+             evaluated=16_000, parameters=50_890)  # fmt: skip
 
 positive = st.floats(1e-3, 1e6)
 
@@ -63,8 +63,8 @@ def test_intervals_hold_about_as_many_planted_times_as_they_promise(spread):
     def seconds(work):
         return 2.5 * first_guess(work) * math.exp(luck.gauss(0, spread))
 
-    works = [Work(f"w{i}", "keras", 1 + i % 5, 10, 100 * (1 + i % 7), 10**6 * (1 + i % 11), 16_000, 10**5)
-             for i in range(400)]  # fmt: skip
+    works = [Work(f"w{i}", "reference keras", 1, 1 + i % 5, 10, 100 * (1 + i % 7), 10**6 * (1 + i % 11), 16_000,
+                  10**5) for i in range(400)]  # fmt: skip
     prices = Prices()
     for work in works[:100]:
         prices.observe(work, seconds(work))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from mnistlab.analysis.estimate import Estimate
+from mnistlab.engines.programs import Program
 from mnistlab.keeping import Keeper
 from mnistlab.plan import Group, Plan, PlannedCell, architecture_key, work_of
 from mnistlab.price import Prices, Work
@@ -120,7 +121,8 @@ class _Conductor:
     validation: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     n_validation: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[Group, list[Work]]] = field(default_factory=list)
-    active: dict[str, tuple[float, float]] = field(default_factory=dict)  # run → when begun, predicted seconds
+    # Run → when its group began, the group's predicted seconds, the run's share of them.
+    active: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     to_measure: dict[str, PlannedCell] = field(default_factory=dict)  # architecture key → a cell of it
     seconds_a_probe: float = _USUAL_PROBE_SECONDS
 
@@ -151,7 +153,8 @@ class _Conductor:
                 if budget.allows(seconds := self.seconds(works)):
                     left -= 1
                     del self.waiting[index]
-                    self.active |= {run.id: (time.monotonic(), seconds) for run in group.runs}
+                    share = 1 / len(group.runs)
+                    self.active |= {run.id: (time.monotonic(), seconds, share) for run in group.runs}
                     return group
             return None
 
@@ -166,10 +169,11 @@ class _Conductor:
         return not left and not self.stop.requested
 
     def works(self, group: Group) -> list[Work]:
-        return [work_of(run.cell, self.plan.size_of(run.cell)) for run in group.runs]
+        return [work_of(run.cell, self.plan.size_of(run.cell), group.program) for run in group.runs]
 
     def seconds(self, works: list[Work]) -> float:
-        return sum(self.prices.seconds(work).value or 0.0 for work in works)
+        """Of a group; an empty place of its program costs as much as a full one."""
+        return sum(self.prices.seconds(work).value or 0.0 for work in works) * works[0].members / len(works)
 
     def take(self, event: "Event") -> None:
         from mnistlab.execution.local import Finished, Started
@@ -197,7 +201,8 @@ class _Conductor:
 
     def learn(self, result: RunResult) -> None:
         cell = result.run.cell
-        work = replace(work_of(cell, self.plan.size_of(cell)), epochs=result.epochs_done)
+        program = Program.of(result.engine, result.program)
+        work = replace(work_of(cell, self.plan.size_of(cell), program), epochs=result.epochs_done)
         self.prices.observe(work, result.ledger.end_to_end_seconds)
         if result.validation is not None:
             self.validation[cell.id].append(result.validation.accuracy)
@@ -215,7 +220,7 @@ class _Conductor:
             self.tell(f"measuring time and memory of {shape} alone, {number} of {todo}")
             began = time.monotonic()
             found = probe_alone(
-                planned.engine, Run(planned.cell, self.plan.study.seeds[0]), key, settings=self.settings,
+                planned.program.engine, Run(planned.cell, self.plan.study.seeds[0]), key, settings=self.settings,
                 timeout=min(_PROBE_TIMEOUT, self.budget.left or _PROBE_TIMEOUT), stop=self.stop,
             )  # fmt: skip
             del self.to_measure[key]
@@ -251,9 +256,12 @@ class _Conductor:
 
         What is still to be measured alone comes on top.
         """
-        under_way = [max(0.0, seconds - (now - begun)) for begun, seconds in self.active.values()]
-        work = sum(under_way) + sum(self.seconds(works) for _, works in self.waiting)
-        return max([work / self.plan.workers, *under_way]) + len(self.to_measure) * self.seconds_a_probe
+        under_way = [(max(0.0, seconds - (now - begun)), share) for begun, seconds, share in self.active.values()]
+        work = sum(left * share for left, share in under_way) + sum(self.seconds(works) for _, works in self.waiting)
+        return (
+            max([work / self.plan.workers, *(left for left, _ in under_way)])
+            + len(self.to_measure) * self.seconds_a_probe
+        )
 
     def best(self) -> tuple[str, Estimate | None]:
         """The cell of highest mean validation accuracy in this call; test digits choose nothing (rule M3)."""

@@ -93,11 +93,10 @@ def create_dnn_model(
     training = training or Training()
 
     def dense(units: int, index: int) -> Any:
-        initial = None if seed is None else stream_seed(seed, "init", index)
         penalty = keras.regularizers.L2(training.l2) if training.l2 else None
         return keras.layers.Dense(
-            units, kernel_initializer=keras.initializers.GlorotUniform(seed=initial), kernel_regularizer=penalty
-        )
+            units, kernel_initializer=kernel_initializer(seed, index), kernel_regularizer=penalty
+        )  # fmt: skip
 
     model = keras.Sequential([keras.Input((int(input_shape[0]),))])
     for index, (units, name) in enumerate(zip(layers.hidden_layer_sizes, layers.activations, strict=True)):
@@ -116,17 +115,26 @@ def create_dnn_model(
     return model
 
 
+def kernel_initializer(seed: int | None, index: int) -> Any:
+    """Keras' initializer of the kernel of dense layer `index`; without a seed it draws from Keras' global state."""
+    return import_keras().initializers.GlorotUniform(None if seed is None else stream_seed(seed, "init", index))
+
+
+def learning_rate(training: Training, steps_per_epoch: int) -> Any:
+    """The step size as Keras' optimizers take it: a number, or a schedule that counts steps."""
+    schedules = import_keras().optimizers.schedules
+    rate, steps = training.learning_rate, training.epochs * steps_per_epoch
+    if training.schedule == "cosine":
+        return schedules.CosineDecay(rate, steps)
+    if training.schedule == "step":
+        changes = [max(1, steps // 2), max(2, steps * 3 // 4)]
+        return schedules.PiecewiseConstantDecay(changes, [rate, rate / 10, rate / 100])
+    return rate
+
+
 def create_optimizer(training: Training, steps_per_epoch: int) -> Any:
     """The Keras optimizer a training specification asks for; its schedule counts steps."""
-    keras = import_keras()
-    rate: Any = training.learning_rate
-    steps = training.epochs * steps_per_epoch
-    if training.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    elif training.schedule == "step":
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            [max(1, steps // 2), max(2, steps * 3 // 4)], [rate, rate / 10, rate / 100]
-        )
+    keras, rate = import_keras(), learning_rate(training, steps_per_epoch)
     if training.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=training.momentum)
     if training.optimizer == "adamw":

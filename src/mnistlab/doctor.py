@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mnistlab.datasets import catalog
 from mnistlab.dnn_model import choose_backend
+from mnistlab.engines.programs import program_of
 from mnistlab.errors import DataError, MnistlabError
 from mnistlab.instruments.resources import available_bytes, usable_cores
 from mnistlab.places import Places
@@ -205,7 +206,9 @@ def _cores(_places: Places) -> Iterator[Check]:
 
 def _room(places: Places) -> Iterator[Check]:
     cells = load_config("lab").cells
-    needed = max(run_bytes(cell, cell_size(cell, catalog.info(cell.dataset))) for cell in cells)
+    sizes = [cell_size(cell, catalog.info(cell.dataset)) for cell in cells]
+    needed = max(run_bytes(cell, size, program_of("auto", cell, size.n_steps(cell), 0, "cpu"))
+                 for cell, size in zip(cells, sizes, strict=True))  # fmt: skip
     free, disk = available_bytes(), shutil.disk_usage(_nearest(places.home)).free
     detail = f"{free / 1e9:.1f} GB free, the largest network of lab needs {needed / 1e9:.1f} GB"
     yield _judged("memory", free >= needed, detail, "close other programs")

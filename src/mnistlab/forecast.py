@@ -10,6 +10,7 @@ from pathlib import Path
 from mnistlab import study as studies
 from mnistlab.datasets import catalog, user_files
 from mnistlab.datasets.catalog import Dataset, DatasetInfo
+from mnistlab.engines.programs import Program, program_of
 from mnistlab.errors import ConfigurationError
 from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
 from mnistlab.price import Prices
@@ -38,8 +39,8 @@ def with_data(study: Study, data_dir: Path) -> tuple[Study, dict[str, DatasetInf
 
 
 def plan_here(
-    study: Study, infos: Mapping[str, DatasetInfo], store: Store, prices: Prices, engine: str, workers: int | None,
-    max_runs: int,
+    study: Study, infos: Mapping[str, DatasetInfo], store: Store, prices: Prices, engine: str, device: str,
+    workers: int | None, max_runs: int,
 ) -> Plan:  # fmt: skip
     """What is left of a study, for as many processes as cores and memory allow.
 
@@ -48,7 +49,6 @@ def plan_here(
     ConfigurationError
         A cell that cannot be trained as asked, more runs than `max_runs`, or a network this machine has no memory for.
     """
-    from mnistlab.engines.base import engine_name
     from mnistlab.instruments.resources import available_bytes, usable_cores
 
     runs = len(study.cells) * len(study.seeds)
@@ -60,15 +60,17 @@ def plan_here(
     sizes = {cell.id: cell_size(cell, infos[cell.dataset]) for cell in study.cells}
     available, needed, largest = available_bytes(), 0, None
     for cell in study.cells:
-        if (size := run_bytes(cell, sizes[cell.id])) > needed:
-            needed, largest = size, cell
+        size = sizes[cell.id]
+        if (bytes_ := run_bytes(cell, size, program_of(engine, cell, size.n_steps(cell), 0, device))) > needed:
+            needed, largest = bytes_, cell
     if largest is not None and needed > available:
         raise ConfigurationError(largest.label, f"one such network needs about {needed / 1e9:,.1f} GB of memory, "
                                  f"{available / 1e9:,.1f} GB are free here", "make it smaller")  # fmt: skip
-    workers = min(workers or max(1, usable_cores() // threads_of_a_run()), max(1, available // max(1, needed)))
+    cores = 1 if device == "gpu" else max(1, usable_cores() // threads_of_a_run())
+    workers = min(workers or cores, max(1, available // max(1, needed)))
     return make_plan(
         study, sizes=sizes, finished=store.finished(),
-        prices=prices, engine_name=partial(engine_name, engine), workers=workers,
+        prices=prices, program_of=partial(program_of, engine, device=device), workers=workers,
     )  # fmt: skip
 
 
@@ -77,10 +79,11 @@ def learned_prices(store: Store, device: str) -> Prices:
     from mnistlab.instruments.environment import describe
 
     prices = Prices()
-    works = {cell.id: work_of(cell, size) for cell, size in store.sizes()}
+    cells = {cell.id: (cell, size) for cell, size in store.sizes()}
     here = describe(device=device, threads=threads_of_a_run(), data_sha256="")
-    for cell_id, epochs_done, seconds in store.timings(here.processor, here.threads, here.device):
-        prices.observe(replace(works[cell_id], epochs=epochs_done), seconds)
+    for found in store.timings(here.processor, here.threads, here.device):
+        work = work_of(*cells[found.cell_id], Program.of(found.engine, found.program))
+        prices.observe(replace(work, epochs=found.epochs_done), found.seconds)
     return prices
 
 

@@ -18,13 +18,14 @@ from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset
 from mnistlab.dnn_model import check_backend
+from mnistlab.engines.programs import why_not_covered
 from mnistlab.errors import ConfigurationError, DataError
 from mnistlab.forecast import learned_prices, plan_here, threads_of_a_run, with_data
 from mnistlab.instruments.environment import check_device
 from mnistlab.keeping import check_keep, discard, keeper_of, kept_network, kept_path
 from mnistlab.network import Prediction, TrainedNetwork
 from mnistlab.places import Places, Setting
-from mnistlab.plan import Plan
+from mnistlab.plan import Plan, PlannedCell
 from mnistlab.preprocessing import check_installed
 from mnistlab.retraining import network_again, result_of
 from mnistlab.saving import load, write_whole
@@ -144,7 +145,7 @@ def plan(
     places = places or Places.find()
     study, infos, _ = with_data(as_study(source, seeds=seeds), places.data_dir)
     store = open_store(places.store)
-    return plan_here(study, infos, store, learned_prices(store, "cpu"), engine, workers, max_runs)
+    return plan_here(study, infos, store, learned_prices(store, "cpu"), engine, "cpu", workers, max_runs)
 
 
 def run(
@@ -167,7 +168,7 @@ def run(
     seeds : int, optional
         Seeds 0 … seeds − 1 instead of the study's own.
     engine : str, default="auto"
-        `auto` or `reference`.
+        `auto`, `population` (cohorts; what these do not cover goes to the reference engine) or `reference`.
     workers : int, optional
         Processes side by side; by default one a core, fewer where memory is short.
     device : str, default="cpu"
@@ -196,10 +197,13 @@ def run(
     study, infos, own = with_data(study, places.data_dir)
     known = open_store(places.store)
     # Faults show before a download.
-    for cell in _to_do(plan_here(study, infos, known, learned_prices(known, device), engine, workers, max_runs)):
-        check_installed(cell.features)
-        if cell.framework == "keras":
+    prices = learned_prices(known, device)
+    for todo in _to_do(plan_here(study, infos, known, prices, engine, device, workers, max_runs)):
+        check_installed(todo.cell.features)
+        if todo.cell.framework == "keras":
             check_backend()
+        if engine == "population" and (why := why_not_covered(todo.cell, todo.size.n_steps(todo.cell))):
+            notify(f"{todo.cell.label}: trained by its framework's own fit; {why}")
     _bring(infos, own, places, notify)
 
     from mnistlab.execution.worker import WorkerSettings
@@ -207,8 +211,8 @@ def run(
     from mnistlab.store.writer import open_writer
 
     settings = WorkerSettings(
-        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=threads_of_a_run(),
-        keep=keep != "none",
+        places.data_dir.resolve(), places.processed.resolve(), places.compiled.resolve(), device=device,
+        threads=threads_of_a_run(), keep=keep != "none",
     )  # fmt: skip
     allowance = Budget(budget, started)
     holder = f"mnistlab run {study.name}"
@@ -218,9 +222,9 @@ def run(
             _forget(wanted, writer, places)
         known = open_store(places.store)
         prices = learned_prices(known, device)
-        planned = plan_here(study, infos, known, prices, engine, workers, max_runs)
+        planned = plan_here(study, infos, known, prices, engine, device, workers, max_runs)
         writer.register_study(study, planned.sizes, wanted)
-        _keep_features(_to_do(planned), places, stop=stop, budget=allowance, notify=notify)
+        _keep_features([todo.cell for todo in _to_do(planned)], places, stop=stop, budget=allowance, notify=notify)
         stored = known.statuses(study.name)
         return conduct(
             planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
@@ -252,8 +256,8 @@ def _forget(runs: list[Run], writer: "StoreWriter", places: Places) -> None:
             discard(kept_path(places.models, run))
 
 
-def _to_do(planned: Plan) -> list[Cell]:
-    return [p.cell for p in planned.cells if p.to_do]
+def _to_do(planned: Plan) -> list[PlannedCell]:
+    return [cell for cell in planned.cells if cell.to_do]
 
 
 def _keep_features(cells: list[Cell], places: Places, *, stop: "Stop", budget: "Budget", notify: Notify) -> None:

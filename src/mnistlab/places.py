@@ -63,6 +63,11 @@ class Places:
         return cls(**paths, offline=bool(values["offline"]))
 
     @property
+    def compiled(self) -> Path:
+        """Folder of compiled programs."""
+        return self.home / "data" / "compiled"
+
+    @property
     def processed(self) -> Path:
         """Folder of features that were computed once."""
         return self.home / "data" / "processed"

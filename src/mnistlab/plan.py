@@ -1,11 +1,13 @@
 """Cells less what is done: runs in groups, with their sizes and predicted cost. Pure; reads and writes nothing."""
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.datasets.catalog import DatasetInfo
+from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, Program, companions
 from mnistlab.errors import InvalidFieldError
 from mnistlab.preprocessing import check_features
 from mnistlab.price import Prices, Work, total
@@ -14,7 +16,7 @@ from mnistlab.splits import part_sizes
 from mnistlab.study import Study
 
 # Resident memory of a process with its framework loaded, rounded up.
-_PROCESS_BYTES = {"keras": 600_000_000, "sklearn": 250_000_000}
+_PROCESS_BYTES = {"keras": 600_000_000, "sklearn": 600_000_000}
 _TIMEOUT_FLOOR_SECONDS = 900.0
 _TIMEOUT_FACTOR = 20.0
 
@@ -33,12 +35,16 @@ class CellSize:
     flops_per_step: int
     steps_per_epoch: int
 
+    def n_steps(self, cell: Cell) -> int:
+        """Steps of the whole training of a cell of this size, if it does all its epochs."""
+        return self.steps_per_epoch * cell.training.epochs
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that one engine trains together, their predicted seconds, and the seconds after which they are given up."""
+    """Runs that one program trains together, their predicted seconds, and the seconds after which they are given up."""
 
-    engine: str
+    program: Program
     runs: tuple[Run, ...]
     seconds: Estimate
     timeout_seconds: float
@@ -46,13 +52,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCell:
-    """A cell of a study: its size, seeds asked for, runs still to do and their predicted seconds in one process."""
+    """A cell of a study: its size, seeds asked for, runs still to do, what trains its first, their seconds in one
+    process."""
 
     cell: Cell
     size: CellSize
     seeds: int
     to_do: int
-    engine: str
+    program: Program
     seconds: Estimate
 
 
@@ -93,14 +100,12 @@ class Plan:
     @property
     def flops_total(self) -> int:
         """Floating-point operations of all training steps asked for, if every run does all its epochs."""
-        return sum(
-            p.size.flops_per_step * p.size.steps_per_epoch * p.cell.training.epochs * p.seeds for p in self.cells
-        )
+        return sum(p.size.flops_per_step * p.size.n_steps(p.cell) * p.seeds for p in self.cells)
 
     @property
     def peak_bytes(self) -> int:
         """Memory the processes need at the worst moment, beside the coordinator."""
-        return self.workers * max((run_bytes(p.cell, p.size) for p in self.cells), default=0)
+        return self.workers * max((run_bytes(p.cell, p.size, p.program) for p in self.cells), default=0)
 
     @property
     def seconds(self) -> Estimate:
@@ -131,35 +136,39 @@ def cell_size(cell: Cell, info: DatasetInfo) -> CellSize:
     )  # fmt: skip
 
 
-def run_bytes(cell: Cell, size: CellSize) -> int:
-    """Memory of the process that trains one run, in bytes.
+def run_bytes(cell: Cell, size: CellSize, program: Program) -> int:
+    """Memory of a process that trains by this program, or measures one such network by its framework's fit, in bytes.
 
-    The framework, the data as bytes and as float32, four copies of the parameters (weights, gradients, Adam's two
+    The framework, the data as bytes and as float32 (where the features are learned, a copy for every place and one of
+    all), four copies of the parameters of every place and as many while a step is taken (weights, gradients, Adam's two
     moments), the activations of a prediction in batches of 2,000; while `standardize` learns, its training part in
     double precision.
     """
     examples = size.n_train + size.n_validation + size.n_test
     data = examples * size.n_features * 5 + size.n_train * size.n_classes * 4
+    if cell.features.learns and program.kind == SEEDS_OF_ONE_CELL:
+        data += 2 * program.members * examples * size.n_features * 4
     if "standardize" in cell.features.steps:
         data += size.n_train * size.n_features * 8
     activations = 2_000 * 4 * (size.n_features + sum(cell.architecture.hidden_layer_sizes))
-    return _PROCESS_BYTES[cell.framework] + data + 16 * size.parameters + activations
+    copies = 16 if program.engine == "reference" else 32 * program.members
+    return _PROCESS_BYTES[cell.framework] + data + copies * size.parameters + activations
 
 
-def work_of(cell: Cell, size: CellSize) -> Work:
-    """The quantities the time of this cell's runs follows."""
+def work_of(cell: Cell, size: CellSize, program: Program) -> Work:
+    """The quantities the time of a cell's run follows that is trained by this program."""
     return Work(
-        key=cell.id, framework=cell.framework, depth=cell.architecture.depth, epochs=cell.training.epochs,
-        steps_per_epoch=size.steps_per_epoch, flops_per_step=size.flops_per_step,
-        evaluated=size.n_validation + size.n_test, parameters=size.parameters,
+        key=f"{cell.id} {program}", engine=f"{program.engine} {cell.framework}", members=program.members,
+        depth=cell.architecture.depth, epochs=cell.training.epochs, steps_per_epoch=size.steps_per_epoch,
+        flops_per_step=size.flops_per_step, evaluated=size.n_validation + size.n_test, parameters=size.parameters,
     )  # fmt: skip
 
 
 def make_plan(
     study: Study, *, sizes: dict[str, CellSize], finished: Collection[str], prices: Prices,
-    engine_name: Callable[[Cell], str], workers: int,
+    program_of: Callable[[Cell, int, int], Program], workers: int,
 ) -> Plan:  # fmt: skip
-    """What is left of a study, in rounds: one seed of every cell after the other.
+    """What is left of a study, in rounds: of every cell the seeds that one program trains together, then the next.
 
     Parameters
     ----------
@@ -169,26 +178,41 @@ def make_plan(
     finished : collection of str
         Ids of runs that need not be trained again.
     prices : Prices
-    engine_name : callable
-        The engine that trains a cell.
+    program_of : callable
+        What trains a cell of so many steps with the seed of such an index among the study's.
     workers : int
         Processes side by side.
     """
-    planned, groups = [], dict[int, list[Group]]()
-    done = frozenset(finished)
+    done, to_do, costs = frozenset(finished), Counter[str](), defaultdict[str, list[Estimate]](list)
+    together: dict[int, dict[tuple[Program, Hashable], list[Run]]] = {}
     for cell in study.cells:
-        size, engine = sizes[cell.id], engine_name(cell)
-        seconds = prices.seconds(work_of(cell, size))
-        open_runs = [(i, run) for i, seed in enumerate(study.seeds) if (run := Run(cell, seed)).id not in done]
-        timeout = max(_TIMEOUT_FLOOR_SECONDS, _TIMEOUT_FACTOR * (seconds.high or 0.0))
-        for index, run in open_runs:
-            groups.setdefault(index, []).append(Group(engine, (run,), seconds, timeout))
-        cost = total([seconds] * len(open_runs), 1)
-        planned.append(PlannedCell(cell, size, len(study.seeds), len(open_runs), engine, cost))
-    rounds = tuple(
-        tuple(sorted(groups[index], key=lambda group: -(group.seconds.value or 0.0))) for index in sorted(groups)
-    )
-    return Plan(study, tuple(planned), rounds, sizes, workers)
+        for index, seed in enumerate(study.seeds):
+            if (run := Run(cell, seed)).id in done:
+                continue
+            to_do[cell.id] += 1
+            program = program_of(cell, sizes[cell.id].n_steps(cell), index)
+            first = index - index % program.members if program.kind == SEEDS_OF_ONE_CELL else index
+            alike = companions(run, program.kind) if program.members > 1 else run
+            together.setdefault(first, {}).setdefault((program, alike), []).append(run)
+
+    def group(program: Program, runs: tuple[Run, ...]) -> Group:
+        parts, filled = [], len(runs) / program.members  # an empty place costs as much as a full one
+        for run in runs:
+            parts.append(total([prices.seconds(work_of(run.cell, sizes[run.cell.id], program))], filled))
+            costs[run.cell.id].append(parts[-1])
+        seconds = total(parts, 1)
+        return Group(program, runs, seconds, max(_TIMEOUT_FLOOR_SECONDS, _TIMEOUT_FACTOR * (seconds.high or 0.0)))
+
+    rounds = []
+    for _, alike_runs in sorted(together.items()):
+        groups = [group(program, tuple(runs[start : start + program.members]))
+                  for (program, _), runs in alike_runs.items()
+                  for start in range(0, len(runs), program.members)]  # fmt: skip
+        rounds.append(tuple(sorted(groups, key=lambda group: -(group.seconds.value or 0.0))))
+    planned = [PlannedCell(cell, size := sizes[cell.id], len(study.seeds), to_do[cell.id],
+                           program_of(cell, size.n_steps(cell), 0), total(costs[cell.id], 1))
+               for cell in study.cells]  # fmt: skip
+    return Plan(study, tuple(planned), tuple(rounds), sizes, workers)
 
 
 def architecture_key(cell: Cell, size: CellSize) -> str:

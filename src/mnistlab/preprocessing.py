@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,22 +12,27 @@ from mnistlab.datasets.catalog import Dataset
 from mnistlab.errors import InvalidFieldError, MachineError
 from mnistlab.records import PartLabels
 from mnistlab.spec import HOG_BLOCK, HOG_CELL, HOG_ORIENTATIONS, Features, Split
-from mnistlab.splits import split_parts
+from mnistlab.splits import Parts, split_parts
 
 if TYPE_CHECKING:
     from sklearn.base import TransformerMixin
     from sklearn.pipeline import Pipeline
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # no slots: the parts are made when first asked for
 class PreparedData:
     """What an engine trains on, shared by every run of the same data set, split, features and seed.
 
     Attributes
     ----------
-    X_train, X_validation, X_test : float32 array (n, n_features)
-        `X_validation` has no rows when the split asks for no validation part.
-    y_train : uint8 array (n,)
+    rows : uint8 or float32 array (n, n_features)
+        Features of the whole data set, times `divisor`: of runs whose features learn nothing the same array.
+    divisor : float
+        255 where pixels are still to be scaled, else 1.
+    labels : uint8 array (n,)
+        Of the whole data set.
+    train : int32 array (n_train,)
+        Positions of the training examples in `rows`; those of the other parts stand in their labels.
     validation : PartLabels | None
     test : PartLabels
     n_classes : int
@@ -35,14 +40,38 @@ class PreparedData:
         All steps as they were fitted, from uint8 pixels `(n, n_pixels)` on.
     """
 
-    X_train: NDArray[np.float32]
-    y_train: NDArray[np.uint8]
-    X_validation: NDArray[np.float32]
-    X_test: NDArray[np.float32]
+    rows: NDArray[Any]
+    divisor: float
+    labels: NDArray[np.uint8]
+    train: NDArray[np.int32]
     validation: PartLabels | None
     test: PartLabels
     n_classes: int
     pipeline: "Pipeline"
+
+    @cached_property
+    def X_train(self) -> NDArray[np.float32]:
+        """float32 array (n_train, n_features)."""
+        return self._part(self.train)
+
+    @cached_property
+    def y_train(self) -> NDArray[np.uint8]:
+        """uint8 array (n_train,)."""
+        return self.labels[self.train]
+
+    @cached_property
+    def X_validation(self) -> NDArray[np.float32]:
+        """float32 array (n_validation, n_features); no rows when the split asks for no validation part."""
+        return self._part(self.train[:0] if self.validation is None else self.validation.indices)
+
+    @cached_property
+    def X_test(self) -> NDArray[np.float32]:
+        """float32 array (n_test, n_features)."""
+        return self._part(self.test.indices)
+
+    def _part(self, indices: NDArray[np.int32]) -> NDArray[np.float32]:
+        rows = np.take(self.rows, indices, axis=0)
+        return rows.astype(np.float32, copy=False) if self.divisor == 1 else _divided(rows, self.divisor)
 
 
 def build_pipeline(features: Features, image_shape: tuple[int, int]) -> "Pipeline":
@@ -143,16 +172,29 @@ def prepare(
     pipeline = build_pipeline(features, dataset.info.image_shape)
     parts = split_parts(dataset.labels, dataset.info, split, seed)
     check_features(features, dataset.info.image_shape, len(parts.train))
-    rows = dataset.images.reshape(len(dataset.images), -1) if computed is None else computed
-    # A part of a pipeline holds the same steps: what is fitted here is fitted in the whole.
-    fitting = pipeline if computed is None else pipeline[len(features.image_steps) :]
-    X_train = fitting.fit_transform(rows[parts.train])
-    X_test = fitting.transform(rows[parts.test])
-    X_validation = fitting.transform(rows[parts.validation]) if len(parts.validation) else X_test[:0]
+    images, rest = features.image_steps, features.steps[len(features.image_steps) :]
+    rows: NDArray[Any] = dataset.images.reshape(len(dataset.images), -1)
+    if images:  # a part of a pipeline holds the same steps: what is fitted there is fitted in the whole
+        rows = pipeline[: len(images)].transform(rows) if computed is None else computed
+    divisor = 255.0 if rest == ("scale",) else 1.0
+    if rest not in ((), ("scale",)):
+        rows = _fitted(pipeline[len(images) :], rows, parts)
     validation = _part_labels(dataset, "validation", parts.validation) if len(parts.validation) else None
     test = _part_labels(dataset, "test", parts.test)
-    y_train, n_classes = dataset.labels[parts.train], dataset.info.n_classes
-    return PreparedData(X_train, y_train, X_validation, X_test, validation, test, n_classes, pipeline)
+    return PreparedData(
+        rows, divisor, dataset.labels, parts.train, validation, test, dataset.info.n_classes, pipeline
+    )  # fmt: skip
+
+
+def _fitted(steps: "Pipeline", rows: NDArray[Any], parts: Parts) -> NDArray[np.float32]:
+    """All rows as the steps make them, which learn from the training part; zero where a row is in no part."""
+    found = steps.fit_transform(rows[parts.train])
+    features = np.zeros((len(rows), found.shape[1]), np.float32)
+    features[parts.train] = found
+    for part in (parts.validation, parts.test):
+        if len(part):
+            features[part] = steps.transform(rows[part])
+    return features
 
 
 def _transformer(step: str) -> "TransformerMixin":
@@ -203,7 +245,11 @@ def _hog() -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
 
 
 def _scale(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
-    return np.divide(pixels, np.float32(255), dtype=np.float32)
+    return _divided(pixels, 255)
+
+
+def _divided(pixels: NDArray[np.generic], divisor: float) -> NDArray[np.float32]:
+    return np.divide(pixels, np.float32(divisor), dtype=np.float32)
 
 
 def _as_float32(pixels: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -17,7 +17,10 @@ class Work:
     ----------
     key : str
         Runs of one key are alike: their own past times are the best prediction.
-    framework : str
+    engine : str
+        With the framework behind it, such as `population keras`.
+    members : int
+        Networks that its program trains together; each pays its share of compilation.
     depth : int
     epochs : int
         Asked for, or done when the run is over.
@@ -29,7 +32,8 @@ class Work:
     """
 
     key: str
-    framework: str
+    engine: str
+    members: int
     depth: int
     epochs: int
     steps_per_epoch: int
@@ -41,15 +45,21 @@ class Work:
 # A first guess for a machine nothing is known of: seconds to build and compile, seconds of compiling a layer, overhead
 # of a step, floating-point operations a second of one core. Only their proportions matter once runs are done: the
 # guess is then scaled by what was observed.
-_GUESS = {"keras": (2.0, 0.3, 2.5e-4, 4e10), "sklearn": (0.1, 0.0, 1.5e-4, 3e10)}
+_GUESS = {
+    "reference keras": (2.0, 0.3, 2.5e-4, 4e10),
+    "reference sklearn": (0.1, 0.0, 1.5e-4, 3e10),
+    "population keras": (1.5, 0.1, 3.5e-5, 8e10),
+    "population sklearn": (1.0, 0.1, 3.5e-5, 8e10),
+}
+_SLOWEST = _GUESS["reference keras"]  # for an engine nobody has timed yet
 _FIRST_GUESS_FACTOR = 3.0
 
 
 def _guess(work: Work) -> float:
-    start, per_layer, per_step, flops_per_second = _GUESS[work.framework]
+    start, per_layer, per_step, flops_per_second = _GUESS.get(work.engine, _SLOWEST)
     steps = work.steps_per_epoch * (per_step * (1 + work.depth / 10) + work.flops_per_step / flops_per_second)
     evaluation = 2.0 * work.parameters * work.evaluated / flops_per_second + work.evaluated * 2e-6
-    return start + per_layer * work.depth + work.epochs * (steps + evaluation)
+    return (start + per_layer * work.depth) / work.members + work.epochs * (steps + evaluation)
 
 
 @dataclass(slots=True)
@@ -65,12 +75,12 @@ class Prices:
         if seconds > 0:
             self._known.clear()
             self._alike[work.key].append(seconds)
-            self._log_ratios[work.framework].append(math.log(seconds / _guess(work)))
+            self._log_ratios[work.engine].append(math.log(seconds / _guess(work)))
 
     def seconds(self, work: Work) -> Estimate:
         """Seconds from end to end in one process, with a 95 % prediction interval; n counts the runs it rests on.
 
-        The mean of runs like it; else the first guess scaled by the median ratio of the framework's observed runs;
+        The mean of runs like it; else the first guess scaled by the median ratio of the engine's observed runs;
         else the guess alone, taken to be right within a factor of three.
         """
         if work.key not in self._known:
@@ -83,7 +93,7 @@ class Prices:
             value = statistics.fmean(alike)
             spread = max(0.15, 2 * statistics.stdev(alike) / value) if len(alike) > 2 else 0.3
             return Estimate(value, value / (1 + spread), value * (1 + spread), 0.95, len(alike), "prediction")
-        ratios = self._log_ratios.get(work.framework, [])
+        ratios = self._log_ratios.get(work.engine, [])
         center = statistics.median(ratios) if ratios else 0.0
         factor = _FIRST_GUESS_FACTOR
         if len(ratios) > 3:
@@ -94,7 +104,7 @@ class Prices:
         return Estimate(value, value / factor, value * factor, 0.95, len(ratios), "prediction")
 
 
-def total(estimates: Sequence[Estimate], workers: int) -> Estimate:
+def total(estimates: Sequence[Estimate], workers: float) -> Estimate:
     """Wall-clock seconds of many runs on `workers` processes; their errors are taken to go together."""
     value, low, high = (sum(getattr(e, name) or 0.0 for e in estimates) / workers for name in ("value", "low", "high"))
     return Estimate(value, low, high, 0.95, max((e.n for e in estimates), default=0), "prediction")

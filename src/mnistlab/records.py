@@ -181,9 +181,9 @@ class RunResult:
     reason : str
         One line when it is not done.
     engine, program : str
-        Which engine trained it, and what identifies the compiled program whose bits it shares.
+        Which engine trained it, by what function, or how many of what kind its compiled program has places for.
     members : int
-        Networks that program trained together.
+        Networks that program trains together, empty places included.
     epochs_done : int
     best_epoch : int | None
         The epoch whose weights were kept, when early stopping restored them.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.datasets import catalog, sources
+from mnistlab.engines.programs import Program
 from mnistlab.errors import ConfigurationError, MachineError
 from mnistlab.instruments.environment import check_device
 from mnistlab.keeping import kept_path, network_of
@@ -50,7 +51,12 @@ def network_again(result: RunResult, places: Places, notify: Callable[[str], Non
     notify(f"run {run.id}: its weights were not kept, it is trained again (the first time took {seconds:.3g} s)")
     sources.fetch(run.cell.dataset, places.data_dir, offline=places.offline, notify=notify)
     settings = WorkerSettings(
-        places.data_dir.resolve(), places.processed.resolve(), device=device, threads=then.threads, keep=True
+        places.data_dir.resolve(),
+        places.processed.resolve(),
+        places.compiled.resolve(),
+        device=device,
+        threads=then.threads,
+        keep=True,
     )
     network = network_of(train_again(result, settings), catalog.info(run.cell.dataset, places.data_dir))
     save(network, kept_path(places.models, run))
@@ -71,7 +77,7 @@ def train_again(result: RunResult, settings: "WorkerSettings") -> RunResult:
     from mnistlab.stop import Budget, stop_on_signals
 
     timeout = _TIMEOUT_SECONDS + _TIMEOUT_FACTOR * result.ledger.end_to_end_seconds
-    groups, again = [Group(result.engine, (result.run,), Estimate(None), timeout)], None
+    groups, again = [Group(Program.of(result.engine, result.program), (result.run,), Estimate(None), timeout)], None
     with stop_on_signals() as stop:
         budget = Budget(None, time.monotonic())
         for event in execute(

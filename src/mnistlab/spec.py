@@ -259,6 +259,11 @@ class Features:
         """The steps that work on images: what they give is the same for every split and seed."""
         return tuple(step for step in self.steps if step in IMAGE_STEPS)
 
+    @property
+    def learns(self) -> bool:
+        """Whether a step is fitted on the training part, so that every split and seed has features of its own."""
+        return any(step.partition(":")[0] in ("standardize", "pca") for step in self.steps)
+
     def n_features(self, image_shape: tuple[int, int]) -> int:
         """Columns that leave the last step, for images of so many pixels in height and width."""
         columns = math.prod(image_shape)

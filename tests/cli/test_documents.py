@@ -122,7 +122,8 @@ def test_plan_prices_every_cell_before_anything_is_run(finished, study):
     assert (plan["study"], plan["networks"], plan["to_do"]) == (study, seeds, seeds)
     (cell,) = plan["cells"]
     assert (cell["label"], cell["parameters"], cell["seeds"]) == (LABELS[study], PARAMETERS[study], seeds)
-    assert plan["engine_groups"] == [{"engine": "reference", "members": 1, "cells": seeds}]
+    engine, program = {"tiny": ("reference", "MLPClassifier.fit"), "single": ("population", "one network")}[study]
+    assert plan["engine_groups"] == [{"engine": engine, "program": program, "members": 1, "groups": seeds, "cells": 1}]
     assert plan["parameters_total"] == seeds * PARAMETERS[study]
     assert finished.plan[study].err == ""
 

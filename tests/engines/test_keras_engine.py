@@ -6,12 +6,13 @@ import pytest
 from mnistlab.dnn_model import create_dnn_model
 from mnistlab.engines.base import weights_sha256
 from mnistlab.engines.keras_engine import KerasEngine
+from mnistlab.engines.programs import Program
 from mnistlab.seeds import stream
 from mnistlab.spec import Architecture, Cell, Run, Training
 
 
 def trained(run, prepare_run, environment):
-    [result] = KerasEngine().train([run], prepare_run, environment, lambda run, record: None)
+    [result] = KerasEngine().train([run], Program("reference"), prepare_run, environment, lambda run, record: None)
     return result
 
 

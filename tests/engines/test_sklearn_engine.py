@@ -5,13 +5,14 @@ import pytest
 from sklearn.neural_network import MLPClassifier
 
 from mnistlab.engines.base import weights_sha256
+from mnistlab.engines.programs import Program
 from mnistlab.engines.sklearn_engine import SklearnEngine
 from mnistlab.ffn_model import classifier_parameters
 from mnistlab.spec import Architecture, Cell, Run, Training
 
 
 def trained(run, prepare_run, environment):
-    [result] = SklearnEngine().train([run], prepare_run, environment, lambda run, record: None)
+    [result] = SklearnEngine().train([run], Program("reference"), prepare_run, environment, lambda run, record: None)
     return result
 
 

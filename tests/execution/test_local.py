@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from mnistlab.analysis.estimate import Estimate
+from mnistlab.engines.programs import Program
 from mnistlab.execution.local import EpochEnded, Finished, Started, execute, probe_alone
 from mnistlab.execution.worker import WorkerSettings
 from mnistlab.plan import Group
@@ -22,7 +23,7 @@ ENDLESS = Training(epochs=1_000_000)
 def group(*, width=4, engine="reference", timeout=600.0, seconds=0.1, **training):
     given = training.pop("training", None) or Training(**{"epochs": 2, **training})
     cell = Cell(Architecture((width,)), dataset="digits", framework="sklearn", training=given)
-    return Group(engine, (Run(cell, 0),), Estimate(seconds, None, None, None, 0, "prediction"), timeout)
+    return Group(Program(engine), (Run(cell, 0),), Estimate(seconds, None, None, None, 0, "prediction"), timeout)
 
 
 def events_of(groups, tmp_path, *, workers=1, budget=NO_LIMIT, stop=None):
@@ -50,8 +51,8 @@ def test_nothing_to_do_starts_no_process(tmp_path):
     assert children() == []
 
 
-def test_processes_are_replaced_after_many_groups_and_none_is_lost(tmp_path):
-    groups = [group(width=width, engine="nonesuch") for width in range(1, 56)]
+def test_processes_that_built_many_models_are_replaced_and_no_group_is_lost(tmp_path):
+    groups = [group(width=width, epochs=1) for width in range(1, 56)]
     used, found = set(), []
     with closing(events_of(groups, tmp_path, workers=2)) as events:
         for event in events:

@@ -139,6 +139,7 @@ def test_fit_interrupted_at_any_moment_yields_no_result():
 def interrupt_fit():
     """Let a real SIGINT come at twenty moments of one fit, and count the KeyboardInterrupts that reach the caller."""
     from mnistlab.datasets import catalog
+    from mnistlab.engines.programs import Program
     from mnistlab.engines.sklearn_engine import SklearnEngine
     from mnistlab.instruments.environment import describe
     from mnistlab.preprocessing import prepare
@@ -157,7 +158,7 @@ def interrupt_fit():
 
     for _ in range(20):
         try:
-            list(SklearnEngine().train([run], lambda _: data, here, on_epoch))
+            list(SklearnEngine().train([run], Program("reference"), lambda _: data, here, on_epoch))
         except KeyboardInterrupt:
             interrupted += 1
     sys.stdout.write(f"{interrupted} of 20 interrupted\n")

@@ -8,6 +8,7 @@ import pytest
 
 from mnistlab.conduct import conduct
 from mnistlab.datasets import catalog
+from mnistlab.engines.programs import Program
 from mnistlab.execution.worker import WorkerSettings
 from mnistlab.plan import architecture_key, cell_size, make_plan, work_of
 from mnistlab.price import Prices
@@ -34,7 +35,7 @@ def conducted(
     sizes = {c.id: cell_size(c, catalog.info("digits")) for c in cells}
     prices = prices or Prices()
     plan = make_plan(study, sizes=sizes, finished=open_store(path).finished(), prices=prices, workers=1,
-                     engine_name=lambda c: "nonesuch" if c in unknown_engine else "reference")  # fmt: skip
+                     program_of=lambda c, *_: Program("nonesuch" if c in unknown_engine else "reference"))  # fmt: skip
     given = timeouts or {}
     rounds = [[replace(g, timeout_seconds=given.get(g.runs[0].cell, 600.0)) for g in groups] for groups in plan.rounds]
     plan = replace(plan, rounds=tuple(map(tuple, rounds)))
@@ -79,7 +80,7 @@ def test_what_fails_is_kept_with_its_reason_and_the_study_goes_on(tmp_path):
 @pytest.mark.slow
 def test_a_run_past_the_budget_is_stopped_and_done_again_the_next_time(tmp_path):
     path, endless, prices = tmp_path / "lab.sqlite", cell(4, ENDLESS), Prices()
-    work = work_of(endless, cell_size(endless, catalog.info("digits")))
+    work = work_of(endless, cell_size(endless, catalog.info("digits")), Program("reference"))
     prices.observe(work, 0.001)  # a prediction that is far too low
     began = time.monotonic()
     for attempt in (1, 2):

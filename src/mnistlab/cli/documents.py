@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mnistlab.conduct import Progress, RunSummary
+from mnistlab.engines.programs import Program, why_not_covered
 from mnistlab.formatting import NOTHING, document, percent, seconds, size, text_table, to_json
 from mnistlab.plan import CellSize, Plan
 from mnistlab.records import Evaluation, Measurement, RunResult
@@ -29,7 +30,7 @@ def cell_document(cell: Cell, sizes: CellSize) -> dict[str, Any]:
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """What `plan --json` prints."""
-    members = Counter((group.engine, len(group.runs)) for group in plan.groups)
+    groups = Counter((group.program, len(group.runs)) for group in plan.groups)
     return document(
         study=plan.study.name,
         cells=[
@@ -38,13 +39,31 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         ],
         networks=plan.networks, to_do=plan.to_do, parameters_total=plan.parameters_total, flops_total=plan.flops_total,
         peak_bytes=plan.peak_bytes, predicted_seconds=plan.seconds, workers=plan.workers,
-        engine_groups=[{"engine": engine, "members": count, "cells": groups}
-                       for (engine, count), groups in sorted(members.items())],
+        engine_groups=[{"engine": program.engine, "program": str(program), "members": members, "groups": n_groups,
+                        "cells": _cells_of(plan, program, members)}
+                       for (program, members), n_groups in sorted(groups.items(), key=str)],
     )  # fmt: skip
 
 
-def plan_text(plan: Plan, width: int) -> str:
-    """The plan for people: its cells, then their price."""
+def _cells_of(plan: Plan, program: Program, members: int) -> int:
+    groups = (group.runs for group in plan.groups if (group.program, len(group.runs)) == (program, members))
+    return len({run.cell.id for runs in groups for run in runs})
+
+
+def _trained_by(plan: Plan, engine: str) -> str:
+    """Which engine trains how many of the runs to do, and what keeps cells from the population engine."""
+    runs = Counter[str]()
+    for group in plan.groups:
+        runs[group.program.engine] += len(group.runs)
+    parts = [f"{name} engine {count(n, 'run')}" for name, n in sorted(runs.items(), key=lambda item: -item[1])]
+    asked = [planned for planned in plan.cells if planned.to_do and engine != "reference"]
+    whys = Counter(why for p in asked if (why := why_not_covered(p.cell, p.size.n_steps(p.cell))))
+    reasons = [f"{count(n, 'cell')} by its framework's own fit: {why}" for why, n in whys.items()]
+    return f"Trained by: {'; '.join([', '.join(parts), *reasons])}." if parts else ""
+
+
+def plan_text(plan: Plan, width: int, engine: str) -> str:
+    """The plan for people: its cells, then what trains them (`engine` is what was asked for), then their price."""
     rows = [
         [p.cell.label, f"{p.size.parameters:,}", f"{p.size.flops_per_step:,}", f"{p.size.n_train:,}",
          f"{p.cell.training.epochs:,}", f"{p.to_do:,} of {p.seeds:,}", seconds(p.seconds.value), p.cell.id]
@@ -60,6 +79,7 @@ def plan_text(plan: Plan, width: int) -> str:
         text_table(columns, rows, width),
         "",
         *textwrap.wrap(f"Time: {time} in {count(plan.workers, 'process', 'processes')}; {basis}.", width),
+        *textwrap.wrap(_trained_by(plan, engine), width),
         *textwrap.wrap(f"Memory: about {size(plan.peak_bytes)}. Arithmetic: {plan.flops_total:.3g} floating-point "
                        "operations, all networks together.", width),
     ])  # fmt: skip

@@ -65,7 +65,8 @@ def plan(
     seeds
         Seeds 0 … N-1 instead of the study's own.
     engine
-        auto or reference (the framework's own fit).
+        auto, population (cohorts in one compiled program, each network as if it were alone; what these do not cover is
+        trained by its framework) or reference (the framework's own fit).
     workers
         Processes side by side (default: one a core).
     max_runs
@@ -77,7 +78,7 @@ def plan(
     if json:
         emit_json(documents.plan_document(planned))
     else:
-        emit(documents.plan_text(planned, terminal_width()))
+        emit(documents.plan_text(planned, terminal_width(), engine))
 
 
 def run(
@@ -109,7 +110,8 @@ def run(
     seeds
         Seeds 0 … N-1 instead of the study's own.
     engine
-        auto or reference (the framework's own fit).
+        auto, population (cohorts in one compiled program, each network as if it were alone; what these do not cover is
+        trained by its framework) or reference (the framework's own fit).
     workers
         Processes side by side (default: one a core).
     device

@@ -12,22 +12,26 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.engines.programs import Program
 from mnistlab.instruments.resources import energy_joules
 from mnistlab.metrics import accuracy, evaluate, mean_log_loss
 from mnistlab.preprocessing import PreparedData
-from mnistlab.records import Environment, EpochRecord, Evaluation, RunResult
-from mnistlab.spec import Cell, Run
+from mnistlab.records import Environment, EpochRecord, Evaluation, PartLabels, RunResult
+from mnistlab.spec import Run
 
 Prepare = Callable[[Run], PreparedData]
 OnEpoch = Callable[[Run, EpochRecord], None]
-Predict = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
+Predict = Callable[[PartLabels], NDArray[np.floating[Any]]]  # probabilities of a part
 
 # engine name → framework → "module:class"; a new engine is one file and one line here.
 _ENGINES = {
     "reference": {
         "keras": "mnistlab.engines.keras_engine:KerasEngine",
         "sklearn": "mnistlab.engines.sklearn_engine:SklearnEngine",
+    },
+    "population": {
+        "keras": "mnistlab.engines.keras_cohort:KerasCohorts",
+        "sklearn": "mnistlab.engines.sklearn_cohort:SklearnCohorts",
     },
 }
 
@@ -46,19 +50,20 @@ class Probe:
 class Engine(Protocol):
     """Trains groups of runs.
 
-    `train` takes runs that may be trained together (the plan grouped them), a function that gives each its arrays, and
-    the environment to record. It yields one `RunResult` per run as soon as that run is finished, in any order, and
-    calls `on_epoch` after every epoch. Its ledger holds compilation, steps and evaluation; the caller adds the rest.
-    A loss that is not a number ends a run as `diverged`. Everything random comes from the run's seed: the same run
-    gives the same bits whatever ran before it. The result of a run that is done holds its network, as
-    `network.stages_of` gives it. Any other fault is raised. An engine never sees a test digit before training is over,
-    except to measure it, and learns nothing from validation but when to stop.
+    `train` takes runs that may be trained together (the plan grouped them), the program to train them by, a function
+    that gives each its arrays, and the environment to record. It yields one `RunResult` per run as soon as that run is
+    finished, in any order, and calls `on_epoch` after every epoch. Its ledger holds compilation, steps and evaluation;
+    the caller adds the rest. A loss that is not a number ends a run as `diverged`. Everything random comes from the
+    run's seed: by the same program the same run gives the same bits, whatever ran before it or runs beside it. The
+    result of a run that is done holds its network, as `network.stages_of` gives it. Any other fault is raised. An
+    engine never sees a test digit before training is over, except to measure it, and learns nothing from validation but
+    when to stop.
 
     `probe` trains a few hundred steps of one architecture on the arrays given and reports their cost.
     """
 
     def train(
-        self, runs: Sequence[Run], prepare: Prepare, environment: Environment, on_epoch: OnEpoch
+        self, runs: Sequence[Run], program: Program, prepare: Prepare, environment: Environment, on_epoch: OnEpoch
     ) -> Iterator[RunResult]:
         """Results of `runs`, each as it is finished."""
         ...
@@ -66,16 +71,6 @@ class Engine(Protocol):
     def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
         """Cost of one step and of one prediction, compilation apart."""
         ...
-
-
-def engine_name(choice: str, cell: Cell) -> str:
-    """The engine that trains `cell` when the user asked for `choice` (`auto` or a name)."""
-    if choice not in ("auto", *_ENGINES):
-        raise ConfigurationError(f"--engine {choice}", "no such engine", did_you_mean(choice, ("auto", *_ENGINES)))
-    name = "reference" if choice == "auto" else choice
-    if cell.framework not in _ENGINES[name]:
-        raise ValueError(f"engine {name} does not train {cell.framework}")
-    return name
 
 
 def get_engine(name: str, framework: str) -> Engine:
@@ -138,16 +133,16 @@ def measure_epoch(epoch: int, train_loss: float, predict: Predict, data: Prepare
     """One point of the curve: loss and accuracy on validation digits (if any), accuracy on test digits."""
     loss = right = None
     if data.validation is not None:
-        probabilities = predict(data.X_validation)
+        probabilities = predict(data.validation)
         loss = mean_log_loss(probabilities, data.validation.labels)
         right = accuracy(probabilities, data.validation.labels)
-    return EpochRecord(epoch, float(train_loss), loss, right, accuracy(predict(data.X_test), data.test.labels))
+    return EpochRecord(epoch, float(train_loss), loss, right, accuracy(predict(data.test), data.test.labels))
 
 
 def measure_parts(predict: Predict, data: PreparedData) -> tuple[Evaluation, Evaluation | None]:
     """The trained network on its test digits and on its validation digits."""
-    test = evaluate(predict(data.X_test), data.test)
-    validation = None if data.validation is None else evaluate(predict(data.X_validation), data.validation)
+    test = evaluate(predict(data.test), data.test)
+    validation = None if data.validation is None else evaluate(predict(data.validation), data.validation)
     return test, validation
 
 

@@ -56,6 +56,24 @@ def _patterns() -> Iterator[tuple[str, Members, Members]]:
     yield "the mean square of a product", lambda W, x: ((W @ x) ** 2).mean(), lambda W, x: ((W @ x) ** 2).mean()
     yield "the loss of a layer", lambda W, x: jax.nn.logsumexp(W @ x), lambda W, x: np.log(np.exp(W @ x).sum())
     yield "the gradient of a layer", jax.grad(lambda W, x: jax.nn.logsumexp(W @ jnp.maximum(x, 0))), _gradient
+    yield "a whole training step", _step_in_jax, _step
+
+
+def _step_in_jax(X: Any, x: Any) -> Any:
+    """A layer of ten units made of x, after a step on the rows of X: the first is of the first class, and so on."""
+    import jax
+    import jax.numpy as jnp
+
+    start = jnp.outer(x, x[:10])
+    return start - 0.1 * jax.grad(lambda kernel: -jnp.diag(jax.nn.log_softmax(X @ kernel)).mean())(start)
+
+
+def _step(X: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    start = np.outer(x, x[:10])
+    share = np.exp(X @ start - (X @ start).max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    stepped: NDArray[np.float64] = start - 0.1 * X.T @ (share - np.eye(10)) / 10
+    return stepped
 
 
 def _gradient(W: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,9 +19,10 @@ from mnistlab.engines.base import (
     weights_sha256,
 )
 from mnistlab.engines.canary import check_jax
+from mnistlab.engines.programs import Program
 from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
-from mnistlab.records import Environment, EpochRecord, Ledger, RunResult
+from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult
 from mnistlab.seeds import stream
 from mnistlab.spec import Run
 
@@ -35,14 +36,14 @@ class KerasEngine:
         self._keras, self._trusted = import_keras(), False
 
     def train(
-        self, runs: Sequence[Run], prepare: Prepare, environment: Environment, on_epoch: OnEpoch
+        self, runs: Sequence[Run], program: Program, prepare: Prepare, environment: Environment, on_epoch: OnEpoch
     ) -> Iterator[RunResult]:
         """See `Engine.train`."""
         if self._keras.backend.backend() == "jax" and not self._trusted:
             check_jax()
             self._trusted = True
         for run in runs:
-            yield _Training(self._keras, run, prepare(run), environment, on_epoch).result()
+            yield _Training(self._keras, run, prepare(run), environment, on_epoch).result(str(program))
 
     def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
         """See `Engine.probe`."""
@@ -127,16 +128,17 @@ class _Training:
         self.clock, self.records = Stopwatch(), list[EpochRecord]()
         with self.clock.part("compile"):
             self.model, self.batches = _build(run, data), _Batches(run, data)
-            for X in (data.X_validation, data.X_test):
-                if len(X):
-                    self.predict(X)
+            for part in (data.validation, data.test):
+                if part is not None:
+                    self.predict(part)
 
     @property
     def compile_shows(self) -> bool:
         """Whether an epoch has enough steps to tell compilation from them; in shorter ones it counts as steps."""
         return self.batches.per_epoch > 3
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, part: PartLabels) -> Any:
+        X = self.data.X_test if part is self.data.test else self.data.X_validation
         return self.model.predict(X, batch_size=_PREDICT_BATCH, verbose=0)
 
     def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
@@ -177,9 +179,8 @@ class _Training:
         self.clock.seconds["steps"] += time.perf_counter() - start - spent
         return stopping
 
-    def result(self) -> RunResult:
+    def result(self, program: str) -> RunResult:
         stopping = self.fit()
-        program = f"Model.fit on {self.keras.backend.backend()}"
         weights = [self.keras.ops.convert_to_numpy(variable) for variable in self.model.weights]
         if self.records[-1].train_loss is None or not all(np.isfinite(array).all() for array in weights):
             reason = f"loss or weights were not finite numbers in epoch {len(self.records)}"

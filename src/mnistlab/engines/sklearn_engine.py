@@ -22,10 +22,11 @@ from mnistlab.engines.base import (
     metered,
     weights_sha256,
 )
+from mnistlab.engines.programs import Program
 from mnistlab.ffn_model import classifier_parameters, differences_from_keras
 from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
-from mnistlab.records import Environment, EpochRecord, Ledger, RunResult, StoppedBy
+from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult, StoppedBy
 from mnistlab.spec import Run
 
 _NEVER = -1e30  # a bias whose softmax output is exactly 0
@@ -53,11 +54,11 @@ class SklearnEngine:
     """Trains runs one after the other by `MLPClassifier.fit`."""
 
     def train(
-        self, runs: Sequence[Run], prepare: Prepare, environment: Environment, on_epoch: OnEpoch
+        self, runs: Sequence[Run], program: Program, prepare: Prepare, environment: Environment, on_epoch: OnEpoch
     ) -> Iterator[RunResult]:
         """See `Engine.train`."""
         for run in runs:
-            yield _train_one(run, prepare(run), environment, on_epoch)
+            yield _train_one(run, str(program), prepare(run), environment, on_epoch)
 
     def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
         """See `Engine.probe`."""
@@ -76,7 +77,9 @@ class SklearnEngine:
         )  # fmt: skip
 
 
-def _train_one(run: Run, data: PreparedData, environment: Environment, on_epoch: OnEpoch) -> RunResult:
+def _train_one(
+    run: Run, program: str, data: PreparedData, environment: Environment, on_epoch: OnEpoch
+) -> RunResult:  # fmt: skip
     training = run.cell.training
     model = _WatchedClassifier(**classifier_parameters(run.cell, run.seed))
     stopping = EarlyStopping(training.early_stopping_patience) if training.early_stopping_patience else None
@@ -84,7 +87,8 @@ def _train_one(run: Run, data: PreparedData, environment: Environment, on_epoch:
     clock, records, best = Stopwatch(), list[EpochRecord](), list[Any]()
     stopped_by: StoppedBy = "epochs"
 
-    def predict(X: Any) -> Any:
+    def predict(part: PartLabels) -> Any:
+        X = data.X_test if part is data.test else data.X_validation
         probabilities = np.zeros((len(X), data.n_classes))
         probabilities[:, model.classes_] = model.predict_proba(X)
         return probabilities
@@ -114,7 +118,7 @@ def _train_one(run: Run, data: PreparedData, environment: Environment, on_epoch:
     if diverged or records[-1].train_loss is None:
         reason = f"loss or weights were not finite numbers in epoch {len(records)}"
         return RunResult(run, "diverged", "reference", environment, _ledger(clock), reason, epochs_done=len(records),
-                         program="MLPClassifier.fit", epochs=tuple(records))  # fmt: skip
+                         program=program, epochs=tuple(records))  # fmt: skip
     if best:
         model.coefs_, model.intercepts_ = best[: len(model.coefs_)], best[len(model.coefs_) :]
     if stopped_by == "epochs" and len(records) < training.epochs:
@@ -122,20 +126,20 @@ def _train_one(run: Run, data: PreparedData, environment: Environment, on_epoch:
     with clock.part("evaluation"):
         test, validation = measure_parts(predict, data)
     return RunResult(
-        run, "done", "reference", environment, _ledger(clock), program="MLPClassifier.fit", epochs_done=len(records),
+        run, "done", "reference", environment, _ledger(clock), program=program, epochs_done=len(records),
         best_epoch=stopping.best_epoch if stopping else None, stopped_by=stopped_by, epochs=tuple(records), test=test,
         validation=validation, differences=differences_from_keras(run.cell),
-        weights_sha256=weights_sha256(_weights(model)),
-        network=stages_of(run.cell, data.pipeline, [*_weights(model)[:-2], *_softmax_layer(model, data.n_classes)]),
+        weights_sha256=weights_sha256(weights_of(model)),
+        network=stages_of(run.cell, data.pipeline, [*weights_of(model)[:-2], *softmax_layer(model, data.n_classes)]),
     )  # fmt: skip
 
 
-def _weights(model: MLPClassifier) -> list[Any]:
+def weights_of(model: MLPClassifier) -> list[Any]:
     """Kernel and bias of every layer, one after the other."""
     return [array for pair in zip(model.coefs_, model.intercepts_, strict=True) for array in pair]
 
 
-def _softmax_layer(model: MLPClassifier, n_classes: int) -> tuple[Any, Any]:
+def softmax_layer(model: MLPClassifier, n_classes: int) -> tuple[Any, Any]:
     """The last layer with a column for every class.
 
     scikit-learn leaves out classes it never saw, and gives two classes one logistic output: 1/(1+exp(-z)) is the second

@@ -30,8 +30,9 @@ from mnistlab.records import Measurement, RunResult
 from mnistlab.spec import Run
 from mnistlab.stop import Budget, Stop, interrupts_blocked
 
-# Keras keeps 4 to 5 MB of every model it built: a process is replaced after so many groups.
-_GROUPS_PER_PROCESS = 25
+# Keras keeps 4 to 5 MB of every model it built, and the reference engine builds one a run: a process is replaced after
+# so many. Cohorts of one shape share their model.
+_MODELS_PER_PROCESS = 25
 _ATTEMPTS = 2
 _POLL_SECONDS = 0.2
 _JOIN_SECONDS = 5.0
@@ -78,6 +79,7 @@ class _State:
     waiting: dict[str, Run] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     again: list[Group] = field(default_factory=list)
+    models: dict[ProcessPool, int] = field(default_factory=dict)  # built by the reference engine
     handed_out: int = 0
 
 
@@ -138,11 +140,8 @@ def probe_alone(
 
 
 def _new_pool(settings: WorkerSettings) -> ProcessPool:
-    """One process, started with its first group and replaced after many."""
-    return ProcessPool(
-        1, max_tasks=_GROUPS_PER_PROCESS, context=get_context("spawn"), initializer=worker.initialize,
-        initargs=(settings,),
-    )  # fmt: skip
+    """One process, started with its first group."""
+    return ProcessPool(1, context=get_context("spawn"), initializer=worker.initialize, initargs=(settings,))
 
 
 def _end(pools: Iterable[ProcessPool]) -> None:
@@ -165,7 +164,7 @@ def _hand_out(state: _State, group: Group) -> None:
         state.waiting[run.id] = run
         state.attempts[run.id] = state.attempts.get(run.id, 0) + 1
     with interrupts_blocked():
-        future = pool.schedule(worker.train_group, args=(group.engine, group.runs), timeout=group.timeout_seconds)
+        future = pool.schedule(worker.train_group, args=(group.program, group.runs), timeout=group.timeout_seconds)
     future.add_done_callback(lambda done: state.inbox.put(("ended", number, done)))
 
 
@@ -190,7 +189,12 @@ def _receive(state: _State, budget: Budget, kills: int) -> Iterator[Event]:
     group, pool = state.active.pop(number)
     fault = future.exception()
     if fault is None:
-        state.idle.append(pool)
+        state.models[pool] = state.models.get(pool, 0) + (group.program.engine == "reference")
+        if state.models[pool] < _MODELS_PER_PROCESS:
+            state.idle.append(pool)
+        else:
+            del state.models[pool]
+            _end([pool])
     else:
         _end([pool])
         yield from _drain(state)
@@ -229,7 +233,7 @@ def _after_fault(state: _State, group: Group, fault: BaseException, budget: Budg
             for run in runs:
                 del state.waiting[run.id]
         return
-    failed = partial(worker.failed_result, engine=group.engine, settings=state.settings)
+    failed = partial(worker.failed_result, engine=group.program.engine, settings=state.settings)
     for run in runs:
         del state.waiting[run.id]
         if timed_out:

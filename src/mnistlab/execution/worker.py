@@ -19,6 +19,7 @@ from mnistlab.datasets import catalog
 from mnistlab.datasets.catalog import Dataset
 from mnistlab.dnn_model import choose_backend
 from mnistlab.engines.base import Engine, get_engine
+from mnistlab.engines.programs import Program
 from mnistlab.instruments import environment, resources
 from mnistlab.preprocessing import PreparedData, prepare
 from mnistlab.processed import Processed, load_processed
@@ -34,11 +35,12 @@ _USED_BY_ALL = ("sklearn.decomposition", "sklearn.metrics", "sklearn.pipeline", 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker must know: where data and computed features lie, what it may use, whether trained networks are sent
-    home, where its coordinator listens."""
+    """What a worker must know: where data, computed features and compiled programs lie, what it may use, whether
+    trained networks are sent home, where its coordinator listens."""
 
     data_dir: Path
     processed_dir: Path | None = None
+    compiled_dir: Path | None = None
     device: str = "cpu"
     threads: int = 1
     keep: bool = False
@@ -53,6 +55,7 @@ class _Worker:
     settings: WorkerSettings
     line: connection.Connection | None
     ended_at: float
+    charged: float = 0.0  # seconds since then that the group's finished runs have taken
     import_seconds: float = 0.0
     load_seconds: float = 0.0
     engines: dict[tuple[str, str], Engine] = field(default_factory=dict)
@@ -101,17 +104,22 @@ class _Worker:
         device = self.settings.device if run.cell.framework == "keras" else "cpu"
         return environment.describe(device=device, threads=self.settings.threads, data_sha256=data)
 
-    def settle(self, result: RunResult, cpu_start: float) -> RunResult:
-        """The result with import, data, idle and CPU seconds since this process' previous run ended."""
+    def settle(self, result: RunResult, cpu_start: float, last: bool) -> RunResult:
+        """The result with import, data, idle and CPU seconds since this process' previous run ended.
+
+        What none of a group's runs was charged for is idle time of the last of them.
+        """
         now, known = time.perf_counter(), self.processed.get(_data_key(result.run.cell))
         ledger = dataclasses.replace(
             result.ledger, import_seconds=self.import_seconds, data_seconds=self.load_seconds,
-            cpu_seconds=time.process_time() - cpu_start,
+            cpu_seconds=result.ledger.cpu_seconds or time.process_time() - cpu_start,
             features_seconds=known.processor_seconds if known else 0.0,
         )  # fmt: skip
-        ledger = dataclasses.replace(ledger, idle_seconds=max(0.0, now - self.ended_at - ledger.wall_seconds))
+        self.charged += ledger.wall_seconds
+        if last:
+            ledger = dataclasses.replace(ledger, idle_seconds=max(0.0, now - self.ended_at - self.charged))
+            self.charged, self.ended_at = 0.0, now
         self.import_seconds = self.load_seconds = 0.0
-        self.ended_at = now
         return dataclasses.replace(result, ledger=ledger, network=result.network if self.settings.keep else ())
 
     def send(self, kind: str, *content: object) -> None:
@@ -133,8 +141,8 @@ def initialize(settings: WorkerSettings) -> None:
     _worker = _Worker(settings, line, ended_at=started, import_seconds=time.perf_counter() - started)
 
 
-def train_group(engine: str, runs: Sequence[Run]) -> int:
-    """Train the runs of a group; every result is sent home. Returns how many were sent.
+def train_group(program: Program, runs: Sequence[Run]) -> int:
+    """Train the runs of a group by its program; every result is sent home. Returns how many were sent.
 
     A fault of one run is a `failed` result with its reason in one line, never an exception.
     """
@@ -146,16 +154,16 @@ def train_group(engine: str, runs: Sequence[Run]) -> int:
 
     cpu = time.process_time()
     try:
-        trainer = worker.engine(engine, runs[0].cell.framework)
+        trainer = worker.engine(program.engine, runs[0].cell.framework)
         cpu = time.process_time()
-        for result in trainer.train(runs, worker.prepare, worker.environment_of(runs[0]), on_epoch):
-            worker.send("result", worker.settle(result, cpu))
+        for result in trainer.train(runs, program, worker.prepare, worker.environment_of(runs[0]), on_epoch):
             del waiting[result.run.id]
+            worker.send("result", worker.settle(result, cpu, last=not waiting))
             cpu = time.process_time()
     except Exception as fault:  # noqa: BLE001 - whatever a trainer raises, the study goes on
         for run in waiting.values():
-            failed = failed_result(run, engine, _one_line(fault), worker.settings)
-            worker.send("result", worker.settle(failed, cpu))
+            failed = failed_result(run, program.engine, _one_line(fault), worker.settings)
+            worker.send("result", worker.settle(failed, cpu, last=run is [*waiting.values()][-1]))
     gc.collect()
     return len(runs)
 
@@ -203,10 +211,17 @@ def _one_line(fault: Exception) -> str:
 def _limit_threads(settings: WorkerSettings) -> None:
     choose_backend()  # every run of this process then records the same, whatever was imported before it
     threads = str(settings.threads)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    # The last is JAX's: on the processor it starts a pool of as many, each of which would wait for the other.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC"):
         os.environ[name] = threads
     if settings.device == "cpu":
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    else:  # exact float32, where the default is less
+        os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
+    if settings.compiled_dir is not None:  # what one process has compiled serves every other, today and later
+        folder = settings.compiled_dir / environment.processor_key()
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     flags = os.environ.get("XLA_FLAGS", "")
     if settings.threads == 1 and "xla_cpu_multi_thread_eigen" not in flags:
         ours = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"

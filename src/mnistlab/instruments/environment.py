@@ -67,13 +67,23 @@ def _distribution(name: str) -> metadata.Distribution | None:
         return None
 
 
-@functools.cache
+def processor_key() -> str:
+    """Twelve hexadecimal characters that tell processors apart on which code compiled for one may not run."""
+    text = f"{platform.machine()} {_processor()} {_told_of_processor('flags')}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def _processor() -> str:
+    return _told_of_processor("model name") or platform.processor() or platform.machine()
+
+
+@functools.cache
+def _told_of_processor(name: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def _without_paths(value: str) -> str:

@@ -60,6 +60,17 @@ class StudyStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """What a run took from end to end, and how it was trained; see `RunResult`."""
+
+    cell_id: str
+    engine: str
+    program: str
+    epochs_done: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunDetail:
     """Everything about one run; `result` is None until an attempt has ended. Times in seconds since 1970 UTC.
 
@@ -244,13 +255,13 @@ class Store:
         """Architecture keys that have a measurement."""
         return {key for (key,) in self._rows("SELECT DISTINCT architecture_key FROM measurement")[1]}
 
-    def timings(self, processor: str, threads: int, device: str) -> list[tuple[str, int, float]]:
-        """Cell, epochs done and seconds from end to end of every run done on such a machine: what later ones take."""
-        query = """SELECT cell, epochs_done, end_to_end_seconds
+    def timings(self, processor: str, threads: int, device: str) -> list[Timing]:
+        """What every run done on such a machine took, and so what later ones take."""
+        query = """SELECT cell, engine, program, epochs_done, end_to_end_seconds
                    FROM run JOIN environment ON environment.id = run.environment
                    WHERE status = 'done' AND processor = :processor AND threads = :threads AND device = :device"""
         machine = {"processor": processor, "threads": threads, "device": device}
-        return [(cell, epochs, seconds) for cell, epochs, seconds in self._rows(query, machine)[1]]
+        return [Timing(*row) for row in self._rows(query, machine)[1]]
 
     def environments(self) -> "pd.DataFrame":
         """A row per environment; `packages` and `variables` are JSON text."""

@@ -1,0 +1,429 @@
+"""Cohorts: networks of one shape trained side by side by one compiled program, each as if it were alone.
+
+A framework says what a network is, as pure functions of one member (`Shape`), and how a run of it begins (`Member`).
+Here members are stacked along an axis, compiled once, and fed: data lie on the device as bytes, an epoch is a loop
+inside the program, and at the end of its epoch a member that is finished leaves its place to the next run. No member's
+numbers depend on who trains beside it, on its place, or on when the program paused: only on the program's shape.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlab.engines.base import (
+    EarlyStopping,
+    OnEpoch,
+    Prepare,
+    Probe,
+    get_engine,
+    measure_epoch,
+    measure_parts,
+    weights_sha256,
+)
+from mnistlab.engines.canary import check_jax
+from mnistlab.engines.programs import CELLS_OF_ONE_SEED, Program, companions
+from mnistlab.network import stages_of
+from mnistlab.preprocessing import PreparedData
+from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult, StoppedBy
+from mnistlab.spec import Cell, Run
+
+_EXAMPLES_PER_CALL = 2**14  # an epoch is cut so; members of different training size share a program this way
+_PREDICT_BATCH = 2_000
+_SHAPES_KEPT = 12  # compiled programs of so many shapes stay in a process
+
+State = Any  # a pytree of arrays of one member; a cohort's have a leading axis `member`
+
+
+class Member(Protocol):
+    """A run at its start: `state` is what its first step takes."""
+
+    state: State
+
+    def order(self) -> NDArray[np.integer[Any]]:
+        """Positions of the training examples in the order of the next epoch, (n_train,)."""
+        ...
+
+    def rates(self, first: int, count: int) -> NDArray[np.floating[Any]]:
+        """Step sizes of `count` steps from step `first` of the whole training on."""
+        ...
+
+    def stops(self, train_loss: float) -> bool:
+        """Whether the framework's own rule ends the training after an epoch of this loss."""
+        ...
+
+
+class Shape(Protocol):
+    """One architecture and optimizer as pure functions of one member.
+
+    `dtype` is that of features, weights and step sizes. `step` takes a state, a step size, features (b, n_features) and
+    classes (b,), and returns the next state and the loss of the batch, penalties included; `predict` gives
+    probabilities. Both are traced by JAX.
+    """
+
+    dtype: Any
+
+    def begin(self, run: Run, data: PreparedData) -> Member:
+        """A run of this shape at its start."""
+        ...
+
+    def step(self, state: State, rate: Any, X: Any, y: Any) -> tuple[State, Any]:
+        """One step: the next state, and the loss before it."""
+        ...
+
+    def predict(self, state: State, X: Any) -> Any:
+        """Probabilities, (b, n_classes)."""
+        ...
+
+    def weights(self, state: State) -> list[NDArray[Any]]:
+        """Trained arrays, layer by layer, as the framework's own model holds them."""
+        ...
+
+    def layers(self, state: State) -> list[NDArray[Any]]:
+        """The same with a column of the last layer for every class of the data set."""
+        ...
+
+
+class Cohorts:
+    """The population engine of one framework; see `Engine`."""
+
+    framework: str
+    make_shape: Callable[[Cell, PreparedData], Shape]
+    differences: Callable[[Cell], tuple[str, ...]] = staticmethod(lambda _cell: ())
+
+    def __init__(self) -> None:
+        self._trusted, self._programs = False, dict[Any, _Programs]()
+
+    def train(
+        self, runs: Sequence[Run], program: Program, prepare: Prepare, environment: Environment, on_epoch: OnEpoch
+    ) -> Iterator[RunResult]:
+        """See `Engine.train`."""
+        if not self._trusted:
+            check_jax()
+            self._trusted = True
+        alike: dict[Any, list[Run]] = {}
+        for run in runs:
+            alike.setdefault(companions(run, program.kind), []).append(run)
+        for cohort in alike.values():
+            data = prepare(cohort[0])
+            programs = self._programs_of(cohort[0].cell, program, data)
+            yield from _Cohort(self, programs, program, cohort, prepare, environment, on_epoch).results()
+
+    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
+        """What the framework's own `fit` costs: of a cohort nothing is alone."""
+        return get_engine("reference", self.framework).probe(run, data, n_steps)
+
+    def _programs_of(self, cell: Cell, program: Program, data: PreparedData) -> "_Programs":
+        key = (companions(Run(cell, 0), ""), program, data.rows.shape, data.labels.shape)
+        programs = self._programs.pop(key, None) or _Programs(self.make_shape(cell, data), program, cell, data)
+        self._programs[key] = programs  # the last used stand last
+        while len(self._programs) > _SHAPES_KEPT:
+            del self._programs[next(iter(self._programs))]
+        return programs
+
+
+class _Programs:
+    """The compiled functions of one shape, each made when first called; `unpaid` counts what that took."""
+
+    def __init__(self, shape: Shape, program: Program, cell: Cell, data: PreparedData) -> None:
+        self.shape, self.members, self.shared = shape, program.members, program.kind == CELLS_OF_ONE_SEED
+        self.batch_size, self.divisor = cell.training.batch_size, data.divisor
+        self.n_tables = program.members if cell.features.learns and not self.shared else 1
+        self.unpaid = np.zeros(2)  # wall-clock and processor seconds
+        self._compiled: dict[Any, Any] = {}
+
+    def chunk(self, state: State, table: Any, labels: Any, order: Any, rates: Any, n_steps: Any) -> Any:
+        """State after `n_steps` steps of all members, and the losses (steps, members)."""
+        return self._call("chunk", self._chunk, (state, table, labels, order, rates, n_steps))
+
+    def tail(self, state: State, table: Any, labels: Any, rows: Any, rate: Any) -> Any:
+        """One step of one member, on a batch of any length."""
+        return self._call(("tail", len(rows)), self._tail, (state, table, labels, rows, rate))
+
+    def predict(self, state: State, table: Any, rows: NDArray[np.int32]) -> NDArray[Any]:
+        """Probabilities of one member for rows of the table."""
+        found = []
+        for start in range(0, len(rows), _PREDICT_BATCH):
+            batch = np.zeros(_PREDICT_BATCH, np.int32)
+            batch[: len(rows) - start] = rows[start : start + _PREDICT_BATCH]
+            found.append(np.asarray(self._call("predict", self._predict, (state, table, batch))))
+        return np.concatenate(found)[: len(rows)]
+
+    def _call(self, name: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        if name not in self._compiled:
+            import jax
+
+            start = _now()
+            lowered = jax.jit(function, donate_argnums=(0,) if name == "chunk" else ()).lower(*arguments)
+            # What runs once an epoch is sooner compiled plainly than well; only the processor's compiler is that slow.
+            plain = name != "chunk" and jax.default_backend() == "cpu"
+            options: Any = {"xla_backend_optimization_level": 0} if plain else {}
+            self._compiled[name] = lowered.compile(compiler_options=options)
+            self.unpaid += _now() - start
+        return self._compiled[name](*arguments)
+
+    def _chunk(self, state: State, table: Any, labels: Any, order: Any, rates: Any, n_steps: Any) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        of_batch = None if self.shared else 0
+        step = jax.vmap(self.shape.step, in_axes=(0, 0, of_batch, of_batch))
+        if self.members == 1:  # an axis of one makes the compiler copy every kernel in every step
+            state, order, rates = jax.tree.map(lambda array: array[0], state), order[:, 0], rates[:, 0]
+            step = self.shape.step
+
+        def body(i: Any, carried: Any) -> Any:
+            state, losses = carried
+            state, loss = step(state, rates[i], self._features(table, order[i]), _rows(labels, order[i]))
+            return state, losses.at[i].set(loss)
+
+        state, losses = jax.lax.fori_loop(0, n_steps, body, (state, jnp.zeros(rates.shape, rates.dtype)))
+        if self.members == 1:
+            return jax.tree.map(lambda array: array[None], state), losses[:, None]
+        return state, losses
+
+    def _tail(self, state: State, table: Any, labels: Any, rows: Any, rate: Any) -> Any:
+        return self.shape.step(state, rate, self._features(table, rows), _rows(labels, rows))
+
+    def _predict(self, state: State, table: Any, rows: Any) -> Any:
+        return self.shape.predict(state, self._features(table, rows))
+
+    def _features(self, table: Any, rows: Any) -> Any:
+        features = _rows(table, rows).astype(self.shape.dtype)
+        return features if self.divisor == 1 else features / self.divisor
+
+
+@dataclass(slots=True)
+class _Place:
+    """A run in training: where it stands in its epoch, its curve, what it has cost."""
+
+    run: Run
+    data: PreparedData
+    member: Member
+    stopping: EarlyStopping | None
+    order: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    at: int = 0  # steps taken in this epoch
+    steps: int = 0  # and in all
+    losses: list[NDArray[Any]] = field(default_factory=list)  # of this epoch
+    records: list[EpochRecord] = field(default_factory=list)
+    best: State = None
+    cost: dict[str, Any] = field(
+        default_factory=lambda: {part: np.zeros(2) for part in ("build", "steps", "evaluation")}
+    )
+
+
+class _Cohort:
+    """The runs of one call: places, the device's arrays, and the loop over epochs."""
+
+    def __init__(
+        self, engine: Cohorts, programs: _Programs, program: Program, runs: Sequence[Run], prepare: Prepare,
+        environment: Environment, on_epoch: OnEpoch,
+    ) -> None:  # fmt: skip
+        self.engine, self.programs, self.program, self.prepare = engine, programs, program, prepare
+        self.environment, self.on_epoch = environment, on_epoch
+        self.waiting, self.unfinished = deque(runs), len(runs)
+        self.places: list[_Place | None] = [None] * program.members
+        self.tables: list[Any] = [None] * programs.n_tables  # on the device
+        self.table: Any = None  # all of them, one below the other
+        self.labels: Any = None
+        self.state: State = None
+
+    def results(self) -> Iterator[RunResult]:
+        while self._fill():
+            self._train()
+            for index, place in self._active():
+                if place.at == len(place.order) // self.programs.batch_size and (result := self._end(index, place)):
+                    self.places[index] = None
+                    self.unfinished -= 1
+                    yield result
+
+    def _active(self) -> list[tuple[int, _Place]]:
+        return [(index, place) for index, place in enumerate(self.places) if place is not None]
+
+    def _fill(self) -> bool:
+        """Give free places to waiting runs; whether there is anything to train."""
+        if not self.programs.shared or not self._active():  # who shares its batches begins with the others
+            for index, place in enumerate(self.places):
+                if place is None and self.waiting:
+                    self._begin(index, self.waiting.popleft())
+        return bool(self._active())
+
+    def _begin(self, index: int, run: Run) -> None:
+        data, patience = self.prepare(run), run.cell.training.early_stopping_patience
+        start = _now()
+        place = _Place(run, data, self.programs.shape.begin(run, data), EarlyStopping(patience) if patience else None)
+        self._upload(index, data)
+        if self.state is None:
+            import jax
+
+            members = range(self.program.members)
+            self.state = jax.tree.map(lambda array: np.stack([array for _ in members]), place.member.state)
+        unpaid = self.programs.unpaid.copy()
+        self.state = _put(self.state, index, place.member.state)
+        place.cost["build"] += _now() - start - (self.programs.unpaid - unpaid)
+        self._draw_order(index, place)
+        self.places[index] = place
+
+    def _upload(self, index: int, data: PreparedData) -> None:
+        import jax.numpy as jnp
+
+        number = index % self.programs.n_tables
+        if self.labels is None:
+            self.labels = jnp.asarray(data.labels.astype(np.int32))
+        if self.programs.n_tables > 1 or self.tables[number] is None:
+            self.tables[number] = jnp.asarray(data.rows)
+            filled = [table if table is not None else self.tables[number] for table in self.tables]
+            self.table = filled[0] if len(filled) == 1 else jnp.concatenate(filled)
+            if len(filled) > 1 and len(self.labels) < len(self.table):
+                self.labels = jnp.tile(self.labels, len(filled))
+
+    def _rows(self, index: int, positions: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+        """Rows of the device's table for positions in the data set of a member."""
+        return (positions + index % self.programs.n_tables * len(self.tables[0])).astype(np.int32)
+
+    def _draw_order(self, index: int, place: _Place) -> None:
+        place.order, place.at, place.losses = self._rows(index, place.data.train[place.member.order()]), 0, []
+
+    def _train(self) -> None:
+        """As many steps as no member's epoch is short of; a shorter last batch is left."""
+        active, size, members = self._active(), self.programs.batch_size, self.program.members
+        longest = max(1, _EXAMPLES_PER_CALL // size)
+        n_steps = min(longest, *(len(place.order) // size - place.at for _, place in active))
+        order = np.zeros((longest, members, size), np.int32)
+        rates = np.zeros((longest, members), self.programs.shape.dtype)
+        with self._paid("steps", [place for _, place in active], members):
+            for index, place in active:
+                rows = place.order[place.at * size : (place.at + n_steps) * size]
+                order[:n_steps, index] = rows.reshape(n_steps, size)
+                rates[:n_steps, index] = place.member.rates(place.steps, n_steps)
+            batches = order[:, active[0][0]] if self.programs.shared else order
+            arguments = self.table, self.labels, np.ascontiguousarray(batches), rates, np.int32(n_steps)
+            self.state, losses = self.programs.chunk(self.state, *arguments)
+            losses = np.asarray(losses)
+        for index, place in active:
+            place.losses.append(losses[:n_steps, index])
+            place.at, place.steps = place.at + n_steps, place.steps + n_steps
+
+    def _end(self, index: int, place: _Place) -> RunResult | None:
+        """End a member's epoch: its shorter last batch, its measurements; the result if it was the last."""
+        with self._paid("steps", [place]):
+            state, loss = self._last_batch(index, place)
+        epoch = len(place.records) + 1
+        if not math.isfinite(loss):
+            place.records.append(EpochRecord(epoch, None, None, None, None))
+            return self._diverged(place)
+        predict = partial(self._predict, index, state)
+        with self._paid("evaluation", [place]):
+            record = measure_epoch(epoch, loss, predict, place.data)
+        place.records.append(record)
+        self.on_epoch(place.run, record)
+        validation_loss = math.nan if record.validation_loss is None else record.validation_loss
+        if place.stopping and place.stopping.improved(epoch, validation_loss):
+            place.best = state
+        stopped = self._stopped_by(place, loss)
+        if stopped is None:
+            self._draw_order(index, place)
+            return None
+        return self._done(index, place, stopped, state if place.best is None else place.best)
+
+    def _last_batch(self, index: int, place: _Place) -> tuple[State, float]:
+        """The member's state at the end of its epoch, and the mean loss over the examples of the epoch."""
+        rest = place.order[place.at * self.programs.batch_size :]
+        losses = (loss for part in place.losses for loss in part.tolist())
+        state, total = _take(self.state, index), sum(losses) * self.programs.batch_size
+        if len(rest):
+            [rate] = place.member.rates(place.steps, 1)
+            state, loss = self.programs.tail(state, self.table, self.labels, rest, rate)
+            self.state = _put(self.state, index, state)
+            total, place.steps = total + float(loss) * len(rest), place.steps + 1
+        return state, total / len(place.order)
+
+    @staticmethod
+    def _stopped_by(place: _Place, loss: float) -> StoppedBy | None:
+        if place.stopping and place.stopping.should_stop:
+            return "early_stopping"
+        if place.member.stops(loss):
+            return "tol"
+        return "epochs" if len(place.records) == place.run.cell.training.epochs else None
+
+    def _predict(self, index: int, state: State, part: PartLabels) -> NDArray[Any]:
+        return self.programs.predict(state, self.table, self._rows(index, part.indices))
+
+    def _done(self, index: int, place: _Place, stopped: StoppedBy, state: State) -> RunResult:
+        shape, cell, stopping = self.programs.shape, place.run.cell, place.stopping
+        weights = shape.weights(state)
+        if not all(np.isfinite(array).all() for array in weights):
+            return self._diverged(place)
+        with self._paid("evaluation", [place]):
+            test, validation = measure_parts(partial(self._predict, index, state), place.data)
+        return RunResult(
+            place.run, "done", "population", self.environment, self._ledger(place), program=str(self.program),
+            members=self.program.members, epochs_done=len(place.records),
+            best_epoch=stopping.best_epoch if stopping else None, stopped_by=stopped, epochs=tuple(place.records),
+            test=test, validation=validation, weights_sha256=weights_sha256(weights),
+            differences=self.engine.differences(cell),
+            network=stages_of(cell, place.data.pipeline, shape.layers(state)),
+        )  # fmt: skip
+
+    def _diverged(self, place: _Place) -> RunResult:
+        reason = f"loss or weights were not finite numbers in epoch {len(place.records)}"
+        return RunResult(
+            place.run, "diverged", "population", self.environment, self._ledger(place), reason, str(self.program),
+            self.program.members, len(place.records), epochs=tuple(place.records),
+        )  # fmt: skip
+
+    @contextmanager
+    def _paid(self, part: str, places: Sequence[_Place], shares: int = 1) -> Iterator[None]:
+        """Charge each of these with one of so many equal shares of what happens inside; compilation is kept apart.
+
+        Members' steps are of equal size. The shares of empty places are charged to nobody: they count as idle.
+        """
+        start, unpaid = _now(), self.programs.unpaid.copy()
+        yield
+        spent = _now() - start - (self.programs.unpaid - unpaid)
+        for place in places:
+            place.cost[part] += spent / shares
+
+    def _ledger(self, place: _Place) -> Ledger:
+        """The member's seconds, with an equal share of compilation among those who are not finished."""
+        share = self.programs.unpaid / self.unfinished
+        self.programs.unpaid = self.programs.unpaid - share
+        place.cost["build"] += share
+        (build, steps, evaluation), cpu = zip(*(place.cost[part].tolist() for part in place.cost), strict=True)
+        return Ledger(compile_seconds=build, steps_seconds=steps, evaluation_seconds=evaluation, cpu_seconds=sum(cpu))
+
+
+def _now() -> NDArray[np.float64]:
+    """Wall-clock and processor seconds."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _rows(table: Any, rows: Any) -> Any:
+    return table.at[rows].get(mode="promise_in_bounds")
+
+
+# Once an epoch a member's state passes through the host: a program for it would take longer to compile than it saves.
+def _take(state: State, member: int) -> State:
+    """The state of one member."""
+    import jax
+
+    return jax.tree.map(lambda array: np.array(np.asarray(array)[member]), state)
+
+
+def _put(state: State, member: int, one: State) -> State:
+    """The state of all with that of one member replaced."""
+    import jax
+
+    def replaced(array: Any, its: Any) -> NDArray[Any]:
+        copy = np.array(array)
+        copy[member] = its
+        return copy
+
+    return jax.tree.map(replaced, state, one)

@@ -1,0 +1,119 @@
+"""Which program trains a run. What its bits depend on, chosen from cell, seed and device alone: never from prices,
+from what else is to be done or from what is done already, so that a run is the same whenever it is trained."""
+
+import itertools
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Self
+
+from mnistlab.dnn_model import choose_backend
+from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.spec import Cell, Run
+
+ENGINES = ("reference", "population")
+ONE_NETWORK, SEEDS_OF_ONE_CELL, CELLS_OF_ONE_SEED = "one network", "seeds of one cell", "cells of one seed"
+
+# Measured on two cores (docs/engines.md). Up to 128 wide five networks cost up to a sixth less each than one by itself;
+# beyond that they no longer fit the cache and cost more. Fives begin with the sixth seed, so that studies of up to five
+# seeds, of ten, of fifteen have no empty places. To share the batches pays up to 8 wide even where a cell is the only
+# one of its kind.
+_FIVE, _FIVE_WIDTH = 5, 128
+_SHARED, _SHARED_WIDTH = 4, 8
+_FEW_STEPS = 5_000
+# An accelerator is filled by many: as many as take so much memory with gradients, moments and what a step needs.
+_GPU_BYTES, _GPU_BYTES_A_WEIGHT, _GPU_MEMBERS = 8e9, 40, 512
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What trains a run; with versions and device all that its bits depend on beside itself.
+
+    Attributes
+    ----------
+    engine : str
+    kind : str
+        Of the population engine: `one network`, `seeds of one cell`, where every member has an order of its own, or
+        `cells of one seed`, where all share their batches. Of the reference engine: the function that trains.
+    members : int
+        Length of the axis `member`; where fewer runs come, the rest of it is padded.
+    """
+
+    engine: str
+    kind: str = ""
+    members: int = 1
+
+    def __str__(self) -> str:
+        return self.kind if self.members == 1 else f"{self.members} {self.kind}"
+
+    @classmethod
+    def of(cls, engine: str, text: str) -> Self:
+        """The program that a run has recorded: its engine, and the text of `str`."""
+        members, _, kind = text.partition(" ")
+        return cls(engine, kind, int(members)) if members.isdigit() else cls(engine, text)
+
+
+def program_of(choice: str, cell: Cell, n_steps: int, seed_index: int, device: str) -> Program:
+    """The program of a run.
+
+    Parameters
+    ----------
+    choice : str
+        `auto`, `population` or `reference`: what the user asked for.
+    cell : Cell
+    n_steps : int
+        Steps of its whole training: its epochs of its part of the data set.
+    seed_index : int
+        Place of its seed among those of the study.
+    device : str
+        `cpu` or `gpu`.
+
+    Raises
+    ------
+    ConfigurationError
+        Another choice.
+    """
+    if choice not in ("auto", *ENGINES):
+        raise ConfigurationError(f"--engine {choice}", "no such engine", did_you_mean(choice, ("auto", *ENGINES)))
+    if choice == "reference" or why_not_covered(cell, n_steps):
+        return Program(
+            "reference", f"Model.fit on {choose_backend()}" if cell.framework == "keras" else "MLPClassifier.fit"
+        )
+    widest = max(cell.architecture.hidden_layer_sizes)
+    if device == "gpu":
+        return Program("population", SEEDS_OF_ONE_CELL, _gpu_members(cell))
+    if widest <= _SHARED_WIDTH and cell.framework == "keras":
+        return Program("population", CELLS_OF_ONE_SEED, _SHARED)
+    if widest <= _FIVE_WIDTH and seed_index >= _FIVE and not cell.features.learns:
+        return Program("population", SEEDS_OF_ONE_CELL, _FIVE)
+    return Program("population", ONE_NETWORK)
+
+
+def _gpu_members(cell: Cell) -> int:
+    widths = (784, *cell.architecture.hidden_layer_sizes, 10)
+    fitting = _GPU_BYTES / (_GPU_BYTES_A_WEIGHT * sum(a * b for a, b in itertools.pairwise(widths)))
+    return min(_GPU_MEMBERS, 2 ** int(math.log2(max(2.0, fitting))))
+
+
+def why_not_covered(cell: Cell, n_steps: int) -> str:
+    """Why the population engine does not train a cell, for a sentence; empty where it does."""
+    if cell.framework == "keras" and choose_backend() != "jax":
+        return f"Keras runs on {choose_backend()}, not on JAX"
+    if cell.framework == "sklearn" and cell.training.optimizer != "adam":
+        return f"scikit-learn's {cell.training.optimizer} is trained by its own fit alone"
+    if cell.framework == "sklearn" and n_steps < _FEW_STEPS:
+        return f"scikit-learn takes so few steps ({n_steps:,}) sooner than they are compiled"
+    return ""
+
+
+def companions(run: Run, kind: str) -> Hashable:
+    """What runs have in common that one compiled program may train: shape, optimizer, batch size, data, features.
+
+    Where they share their batches, seed and split as well. Learning rate and schedule, L2, dropout rate, epochs,
+    stopping, and else seed and split are each member's own.
+    """
+    cell = run.cell
+    layers, training = replace(cell.architecture, dropout=0.5 if cell.architecture.dropout else 0.0), cell.training
+    optimizer = training.optimizer, training.momentum, training.weight_decay, training.epsilon
+    shape = cell.framework, cell.dataset, cell.features, layers, optimizer, training.l2 > 0, training.batch_size
+    return (*shape, cell.split, run.seed) if kind == CELLS_OF_ONE_SEED else shape
