@@ -203,7 +203,7 @@ class _Conductor:
         cell = result.run.cell
         program = Program.of(result.engine, result.program)
         work = replace(work_of(cell, self.plan.size_of(cell), program), epochs=result.epochs_done)
-        self.prices.observe(work, result.ledger.end_to_end_seconds)
+        self.prices.observe(work, result.ledger.end_to_end_seconds, result.ledger.compile_seconds)
         if result.validation is not None:
             self.validation[cell.id].append(result.validation.accuracy)
             self.n_validation[cell.id] = len(result.validation.predicted)

@@ -83,7 +83,7 @@ def learned_prices(store: Store, device: str) -> Prices:
     here = describe(device=device, threads=threads_of_a_run(), data_sha256="")
     for found in store.timings(here.processor, here.threads, here.device):
         work = work_of(*cells[found.cell_id], Program.of(found.engine, found.program))
-        prices.observe(replace(work, epochs=found.epochs_done), found.seconds)
+        prices.observe(replace(work, epochs=found.epochs_done), found.seconds, found.compile_seconds)
     return prices
 
 

@@ -55,11 +55,16 @@ _SLOWEST = _GUESS["reference keras"]  # for an engine nobody has timed yet
 _FIRST_GUESS_FACTOR = 3.0
 
 
-def _guess(work: Work) -> float:
-    start, per_layer, per_step, flops_per_second = _GUESS.get(work.engine, _SLOWEST)
+def _compiling(work: Work) -> float:
+    start, per_layer, *_ = _GUESS.get(work.engine, _SLOWEST)
+    return (start + per_layer * work.depth) / work.members
+
+
+def _training(work: Work) -> float:
+    *_, per_step, flops_per_second = _GUESS.get(work.engine, _SLOWEST)
     steps = work.steps_per_epoch * (per_step * (1 + work.depth / 10) + work.flops_per_step / flops_per_second)
     evaluation = 2.0 * work.parameters * work.evaluated / flops_per_second + work.evaluated * 2e-6
-    return (start + per_layer * work.depth) / work.members + work.epochs * (steps + evaluation)
+    return work.epochs * (steps + evaluation)
 
 
 @dataclass(slots=True)
@@ -68,40 +73,44 @@ class Prices:
 
     _alike: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _log_ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _compile_ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _known: dict[str, Estimate] = field(default_factory=dict)  # what `seconds` said since the last observation
 
-    def observe(self, work: Work, seconds: float) -> None:
-        """Take in a finished run: its work with the epochs it really did, its seconds from end to end."""
-        if seconds > 0:
+    def observe(self, work: Work, seconds: float, compile_seconds: float) -> None:
+        """Take in a finished run: its work with the epochs it really did, its seconds from end to end, and how many of
+        these were compilation, which is paid once by many or found ready."""
+        if seconds > compile_seconds >= 0:
             self._known.clear()
-            self._alike[work.key].append(seconds)
-            self._log_ratios[work.engine].append(math.log(seconds / _guess(work)))
+            training = seconds - compile_seconds
+            self._alike[work.key].append(training)
+            self._log_ratios[work.engine].append(math.log(training / _training(work)))
+            self._compile_ratios[work.engine].append(compile_seconds / _compiling(work))
 
     def seconds(self, work: Work) -> Estimate:
         """Seconds from end to end in one process, with a 95 % prediction interval; n counts the runs it rests on.
 
-        The mean of runs like it; else the first guess scaled by the median ratio of the engine's observed runs;
-        else the guess alone, taken to be right within a factor of three.
+        Training: the mean of runs like it; else the first guess scaled by the median ratio of the engine's observed
+        runs; else the guess alone, taken to be right within a factor of three. Compilation: the first guess, scaled by
+        the median ratio of the engine's observed runs.
         """
         if work.key not in self._known:
             self._known[work.key] = self._predict(work)
         return self._known[work.key]
 
     def _predict(self, work: Work) -> Estimate:
-        alike = self._alike.get(work.key, [])
+        alike, ratios = self._alike.get(work.key, []), self._log_ratios.get(work.engine, [])
+        center, factor = statistics.median(ratios) if ratios else 0.0, _FIRST_GUESS_FACTOR
         if alike:
-            value = statistics.fmean(alike)
-            spread = max(0.15, 2 * statistics.stdev(alike) / value) if len(alike) > 2 else 0.3
-            return Estimate(value, value / (1 + spread), value * (1 + spread), 0.95, len(alike), "prediction")
-        ratios = self._log_ratios.get(work.engine, [])
-        center = statistics.median(ratios) if ratios else 0.0
-        factor = _FIRST_GUESS_FACTOR
-        if len(ratios) > 3:
-            # 1.4826 turns a median absolute deviation into a standard deviation of normal errors.
-            deviation = 1.4826 * statistics.median([abs(ratio - center) for ratio in ratios])
-            factor = math.exp(max(0.2, 2 * deviation))
-        value = _guess(work) * math.exp(center)
-        return Estimate(value, value / factor, value * factor, 0.95, len(ratios), "prediction")
+            training = statistics.fmean(alike)
+            factor = 1 + (max(0.15, 2 * statistics.stdev(alike) / training) if len(alike) > 2 else 0.3)
+        else:
+            training = _training(work) * math.exp(center)
+            if len(ratios) > 3:
+                # 1.4826 turns a median absolute deviation into a standard deviation of normal errors.
+                deviation = 1.4826 * statistics.median([abs(ratio - center) for ratio in ratios])
+                factor = math.exp(max(0.2, 2 * deviation))
+        value = training + _compiling(work) * statistics.median(self._compile_ratios.get(work.engine) or [1.0])
+        return Estimate(value, value / factor, value * factor, 0.95, len(alike) or len(ratios), "prediction")
 
 
 def total(estimates: Sequence[Estimate], workers: float) -> Estimate:
