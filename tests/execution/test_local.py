@@ -10,7 +10,7 @@ import pytest
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.engines.programs import Program
-from mnistlab.execution.local import EpochEnded, Finished, Started, execute, probe_alone
+from mnistlab.execution.local import EpochEnded, Finished, Started, execute, is_worn_out, probe_alone
 from mnistlab.execution.worker import WorkerSettings
 from mnistlab.plan import Group
 from mnistlab.spec import Architecture, Cell, Run, Training
@@ -20,9 +20,9 @@ NO_LIMIT = Budget(None, 0.0)
 ENDLESS = Training(epochs=1_000_000)
 
 
-def group(*, width=4, engine="reference", timeout=600.0, seconds=0.1, **training):
+def group(*, width=4, engine="reference", framework="sklearn", timeout=600.0, seconds=0.1, **training):
     given = training.pop("training", None) or Training(**{"epochs": 2, **training})
-    cell = Cell(Architecture((width,)), dataset="digits", framework="sklearn", training=given)
+    cell = Cell(Architecture((width,)), dataset="digits", framework=framework, training=given)
     return Group(Program(engine), (Run(cell, 0),), Estimate(seconds, None, None, None, 0, "prediction"), timeout)
 
 
@@ -51,8 +51,17 @@ def test_nothing_to_do_starts_no_process(tmp_path):
     assert children() == []
 
 
-def test_processes_that_built_many_models_are_replaced_and_no_group_is_lost(tmp_path):
-    groups = [group(width=width, epochs=1) for width in range(1, 56)]
+@pytest.mark.parametrize(("grown", "worn_out"), [(1.0, False), (1.19, False), (1.21, True)])
+def test_a_process_is_worn_out_when_it_has_grown_since_its_tenth_group(grown, worn_out):
+    settling = [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]
+    assert not any(is_worn_out(settling[:n]) for n in range(11))
+    assert is_worn_out([*settling, 1000, int(1000 * grown)]) == worn_out
+
+
+@pytest.mark.long
+def test_processes_that_have_grown_are_replaced_and_no_group_is_lost(tmp_path):
+    """Keras keeps 4 to 5 MB of every model that `Model.fit` has trained."""
+    groups = [group(width=width, epochs=1, framework="keras") for width in range(1, 121)]
     used, found = set(), []
     with closing(events_of(groups, tmp_path, workers=2)) as events:
         for event in events:

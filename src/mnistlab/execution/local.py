@@ -9,7 +9,7 @@ import queue
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
@@ -30,9 +30,9 @@ from mnistlab.records import Measurement, RunResult
 from mnistlab.spec import Run
 from mnistlab.stop import Budget, Stop, interrupts_blocked
 
-# Keras keeps 4 to 5 MB of every model it built, and the reference engine builds one a run: a process is replaced after
-# so many. Cohorts of one shape share their model.
-_MODELS_PER_PROCESS = 25
+# Keras and JAX keep some of every model and program they have built: a process is replaced when it has grown so much
+# since it was settled.
+_SETTLED_GROUPS, _MOST_GROWTH = 10, 1.2
 _ATTEMPTS = 2
 _POLL_SECONDS = 0.2
 _JOIN_SECONDS = 5.0
@@ -79,7 +79,7 @@ class _State:
     waiting: dict[str, Run] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     again: list[Group] = field(default_factory=list)
-    models: dict[ProcessPool, int] = field(default_factory=dict)  # built by the reference engine
+    sizes: dict[ProcessPool, list[int]] = field(default_factory=dict)  # resident bytes after each group
     handed_out: int = 0
 
 
@@ -152,6 +152,13 @@ def _end(pools: Iterable[ProcessPool]) -> None:
         pool.join()
 
 
+def is_worn_out(resident_bytes: Sequence[int]) -> bool:
+    """Whether a process should be replaced that had this much memory after each group it has trained."""
+    return len(resident_bytes) > _SETTLED_GROUPS and (
+        resident_bytes[-1] > _MOST_GROWTH * max(resident_bytes[:_SETTLED_GROUPS])
+    )
+
+
 def _next(state: _State, next_group: NextGroup, budget: Budget) -> Group | None:
     return state.again.pop() if state.again else next_group(budget)
 
@@ -189,12 +196,13 @@ def _receive(state: _State, budget: Budget, kills: int) -> Iterator[Event]:
     group, pool = state.active.pop(number)
     fault = future.exception()
     if fault is None:
-        state.models[pool] = state.models.get(pool, 0) + (group.program.engine == "reference")
-        if state.models[pool] < _MODELS_PER_PROCESS:
-            state.idle.append(pool)
-        else:
-            del state.models[pool]
+        sizes = state.sizes.setdefault(pool, [])
+        sizes.append(future.result())
+        if is_worn_out(sizes):
+            del state.sizes[pool]
             _end([pool])
+        else:
+            state.idle.append(pool)
     else:
         _end([pool])
         yield from _drain(state)

@@ -142,7 +142,7 @@ def initialize(settings: WorkerSettings) -> None:
 
 
 def train_group(program: Program, runs: Sequence[Run]) -> int:
-    """Train the runs of a group by its program; every result is sent home. Returns how many were sent.
+    """Train the runs of a group by its program; every result is sent home. Returns this process' resident bytes.
 
     A fault of one run is a `failed` result with its reason in one line, never an exception.
     """
@@ -165,7 +165,7 @@ def train_group(program: Program, runs: Sequence[Run]) -> int:
             failed = failed_result(run, program.engine, _one_line(fault), worker.settings)
             worker.send("result", worker.settle(failed, cpu, last=run is [*waiting.values()][-1]))
     gc.collect()
-    return len(runs)
+    return resources.resident_bytes()
 
 
 def probe(engine: str, run: Run, architecture_key: str) -> Measurement:

@@ -30,6 +30,11 @@ def restart_peak() -> bool:
     return True
 
 
+def resident_bytes() -> int:
+    """Memory this process has at the moment."""
+    return int(psutil.Process().memory_info().rss)
+
+
 def available_bytes() -> int:
     """Memory that can be given to new processes without swapping, in bytes."""
     return int(psutil.virtual_memory().available)
