@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mnistlab.lab import (
+        bench,
         data_fetch,
         data_show,
         doctor,
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "data_fetch", "data_show", "doctor", "export", "load_config", "open_store", "plan", "predict", "report", "rescue",
-    "results", "run", "settings", "show", "status",
+    "bench", "data_fetch", "data_show", "doctor", "export", "load_config", "open_store", "plan", "predict", "report",
+    "rescue", "results", "run", "settings", "show", "status",
 ]  # fmt: skip
 
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.cells import cell_len, set_cell_size
 
 from mnistlab.analysis.estimate import Estimate
-from mnistlab.spec import Split, Training
+from mnistlab.spec import Architecture, Split, Training
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mnistlab.analysis.results import ResultsTable
+    from mnistlab.bench.turns import BenchRow
 
 SCHEMA_VERSION = 1
 Cells = tuple[list[str], list[list[str]]]
@@ -195,6 +196,32 @@ def results_cells(rows: "pd.DataFrame") -> Cells:
         "id": lambda row: row["cell"],
         "to see a network": _source,
     })  # fmt: skip
+
+
+def bench_cells(rows: "Sequence[BenchRow]") -> Cells:
+    """The same for `mnistlab bench`."""
+    columns: dict[str, Callable[[BenchRow], str]] = {
+        "network": lambda row: str(
+            Architecture(row.hidden_layer_sizes, (row.activation,) * len(row.hidden_layer_sizes))
+        ),
+        "engine": lambda row: row.engine,
+        "variant": _bench_variant,
+        "s an epoch": lambda row: with_spread(row.seconds_per_network_epoch),
+        "× Keras fit": lambda row: with_spread(row.ratio_to_keras),
+        "× scikit-learn fit": lambda row: with_spread(row.ratio_to_sklearn),
+        "of the limit": lambda row: with_spread(row.fraction_of_limit),
+        "processes": lambda row: str(row.processes),
+        "compile": lambda row: seconds(row.compile_seconds),
+    }
+    return list(columns), [[write(row) for write in columns.values()] for row in rows]
+
+
+def _bench_variant(row: "BenchRow") -> str:
+    """What is not said by the engine: the framework of a cohort, how many are in it, an unusual batch size."""
+    words = [f"{row.members} {row.variant}" if row.members > 1 else row.variant]
+    words += [row.framework] if row.engine == "population" else []
+    words += [f"batch {row.batch_size}"] if row.batch_size != Training().batch_size else []
+    return ", ".join(words)
 
 
 def curve_cells(axis: str) -> "Callable[[pd.DataFrame], Cells]":

@@ -17,7 +17,7 @@ from mnistlab import study as studies
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset
-from mnistlab.dnn_model import check_backend
+from mnistlab.dnn_model import check_backend, choose_backend
 from mnistlab.engines.programs import why_not_covered
 from mnistlab.errors import ConfigurationError, DataError
 from mnistlab.forecast import learned_prices, plan_here, threads_of_a_run, with_data
@@ -29,13 +29,14 @@ from mnistlab.plan import Plan, PlannedCell
 from mnistlab.preprocessing import check_installed
 from mnistlab.retraining import network_again, result_of
 from mnistlab.saving import load, write_whole
-from mnistlab.spec import Cell, Run
+from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.store import tables
 from mnistlab.store.tables import RunDetail, Store, StudyStatus
 from mnistlab.study import Study, load_config
 
 if TYPE_CHECKING:
     from mnistlab.analysis.results import ResultsTable
+    from mnistlab.bench.turns import Bench
     from mnistlab.conduct import Happening
     from mnistlab.doctor import Check
     from mnistlab.stop import Budget, Stop
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 Notify = Callable[[str], None]
 StudySource = Study | Mapping[str, Any] | str | Path
 MAX_RUNS = 100_000
+_BENCHED, _QUICK = ((4, 4), (4, 32), (4, 64), (4, 128), (4, 512), (16, 64), (1, 64), (1, 2056)), 4  # depth, width
 
 
 def _silent(_news: object) -> None:
@@ -410,6 +412,44 @@ def doctor(*, places: Places | None = None) -> "list[Check]":
     from mnistlab.doctor import examine
 
     return examine(places or Places.find())
+
+
+def bench(
+    *, quick: bool = False, device: str = "cpu", places: Places | None = None, notify: Notify = _silent
+) -> "Bench":
+    """How fast the same networks train by every engine on MNIST's 60,000 digits, beside what the machine could do.
+
+    Takes minutes, writes nothing to the store, and means something on an idle machine only.
+
+    Parameters
+    ----------
+    quick : bool, default=False
+        Four small networks instead of eight, measured for a shorter time.
+    device : str, default="cpu"
+        `cpu` or `gpu`.
+
+    Raises
+    ------
+    ConfigurationError
+        Keras runs on another backend than JAX.
+    MachineError
+        There is no such device, or a process that measures failed.
+    """
+    from mnistlab.bench import turns
+
+    _refuse_workers()
+    places = places or Places.find()
+    check_device(device)
+    if (backend := choose_backend()) != "jax":
+        raise ConfigurationError(f"KERAS_BACKEND={backend}", "only on JAX can all engines be compared", "unset it")
+    check_backend()
+    sources.fetch("mnist", places.data_dir, offline=places.offline, notify=notify)
+    networks = _BENCHED[:_QUICK] if quick else _BENCHED
+    layers = [Architecture((width,) * depth) for depth, width in networks]
+    return turns.bench(
+        layers, "mnist", places.data_dir.resolve(), turns=6 if quick else 9, slice_seconds=0.1 if quick else 0.25,
+        device=device, notify=notify,
+    )  # fmt: skip
 
 
 def settings(

@@ -11,6 +11,7 @@ from scipy.stats import norm, t
 from mnistlab.analysis.intervals import (
     Replicates,
     crossed_interval,
+    median_interval,
     paired_standard_errors,
     resolution,
     t_interval,
@@ -33,6 +34,18 @@ def test_wilson_interval_golden_values(n_correct, n_digits, low, high):
     estimate = wilson_interval(n_correct, n_digits)
     assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=5e-7)
     assert (estimate.n, estimate.kind, estimate.level) == (n_digits, "wilson", 0.95)
+
+
+@pytest.mark.parametrize(("n", "low", "high"), [(1, None, None), (5, None, None), (6, 1, 6), (8, 1, 8), (9, 2, 8)])
+def test_median_interval_lies_between_the_order_statistics_that_hold_it(n, low, high):
+    # of n numbers the median lies outside of the k-th from either end with probability 2·P(Binomial(n, 1/2) < k)
+    estimate = median_interval(np.random.default_rng(3).permutation(n) + 1)
+    assert (estimate.value, estimate.low, estimate.high) == ((n + 1) / 2, low, high)
+    assert (estimate.n, estimate.kind, estimate.level) == (n, "median", 0.95)
+
+
+def test_the_median_of_nothing_is_no_number():
+    assert median_interval([]).value is None
 
 
 @given(n_digits=st.integers(1, 70_000), share=st.floats(0, 1))

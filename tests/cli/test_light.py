@@ -5,7 +5,7 @@ import pytest
 HEAVY = {"jax", "keras", "pandas", "matplotlib", "scipy", "sklearn"}
 VERBS = {
     "run", "plan", "load_config", "results", "status", "show", "report", "predict", "export", "open_store",
-    "data_fetch", "data_show", "doctor", "rescue", "settings",
+    "data_fetch", "data_show", "doctor", "rescue", "settings", "bench",
 }  # fmt: skip
 LOADED = """
 import sys
@@ -17,7 +17,8 @@ finally:
 """
 
 
-LIGHT = ["--help", "status", "status --json", "plan smoke", "run --help", "data --help", "config show", "rescue --help"]
+LIGHT = ["--help", "status", "status --json", "plan smoke", "run --help", "data --help", "config show", "rescue --help",
+         "bench --help"]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", LIGHT)
@@ -31,7 +32,7 @@ NAMES = f"""
 import sys, mnistlab
 assert not [name for name in ("numpy", "mnistlab.lab", "mnistlab.study") if name in sys.modules]
 assert {VERBS} <= set(dir(mnistlab)) and {VERBS} == set(mnistlab.__all__)
-import mnistlab.plan, mnistlab.export, mnistlab.report.html  # modules of the same name as a verb
+import mnistlab.plan, mnistlab.export, mnistlab.report.html, mnistlab.bench.turns  # modules of the same name as a verb
 for verb in mnistlab.__all__:
     assert callable(getattr(mnistlab, verb)), verb
     assert getattr(mnistlab, verb) is getattr(mnistlab.lab, verb), verb

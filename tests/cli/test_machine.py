@@ -1,4 +1,4 @@
-"""`doctor`, `config show`, `rescue`, completion, `run --follow`; and machines on which some part is missing."""
+"""`bench`, `doctor`, `config show`, `rescue`, completion, `run --follow`; and machines that lack some part."""
 
 import json
 import os
@@ -41,6 +41,22 @@ def test_doctor_prints_what_mends_below_what_is_wrong(mnistlab, home):
     lines = mnistlab("doctor").out.splitlines()
     at = lines.index("warn  data mnist: not fetched yet")
     assert lines[at + 1] == "      → mnistlab data fetch mnist"
+
+
+# bench
+
+
+def test_bench_without_the_digits_or_the_device_is_one_line(mnistlab, home):
+    without_data, no_device = mnistlab("bench", "--quick"), mnistlab("bench", "--device", "abacus")
+    assert (without_data.status, without_data.out, without_data.err.count("\n")) == (3, "", 1)
+    assert (no_device.status, no_device.err) == (2, "mnistlab: error: --device abacus: one of cpu, gpu is needed\n")
+
+
+def test_bench_on_another_backend_is_refused(process, home):
+    answer = process("bench", cwd=home, KERAS_BACKEND="torch")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err == ("mnistlab: error: KERAS_BACKEND=torch: only on JAX can all engines be compared "
+                          "(unset it)\n")  # fmt: skip
 
 
 # config show
@@ -308,6 +324,7 @@ def test_no_line_is_wider_than_the_terminal(mnistlab, home, damaged, monkeypatch
 
 COMMANDS = [
     "--help",
+    "bench --help",
     "doctor",
     "config show",
     "config --help",

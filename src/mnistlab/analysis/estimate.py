@@ -16,9 +16,9 @@ class Estimate:
     level : float
         Confidence level, a fraction in (0, 1).
     n : int
-        Networks the value rests on; test digits for the kinds `wilson` and `exact`.
+        Networks the value rests on; test digits for the kinds `wilson` and `exact`, repeats for `median`.
     kind : str
-        The method: `crossed`, `wilson`, `t`, `jackknife`, `exact`, `prediction`.
+        The method: `crossed`, `wilson`, `t`, `jackknife`, `exact`, `prediction`, `median`.
     """
 
     value: float | None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
-from scipy.stats import binomtest
+from scipy.stats import binomtest, quantile_test
 
 from mnistlab.analysis.estimate import Estimate
 
@@ -95,6 +95,33 @@ def t_interval(
         return Estimate(float(measured[0]) if n else None, level=level, n=n, kind="t")
     error = measured.std(ddof=1) / math.sqrt(n)
     return _symmetric(float(measured.mean()), float(error), n - 1, limits, level=level, n=n, kind="t")
+
+
+def median_interval(values: ArrayLike, *, level: float = 0.95) -> Estimate:
+    """Median of repeated measurements, with the interval between two of them that holds it whatever their distribution.
+
+    Parameters
+    ----------
+    values : float array (n_repeats,)
+    level : float, default=0.95
+        What the interval holds at least.
+
+    Returns
+    -------
+    Estimate
+        Kind "median". `value` is None without any number, `low` and `high` with too few (below six at 0.95).
+
+    References
+    ----------
+    W. R. Thompson (1936), Ann. Math. Stat. 7, 122-128.
+    """
+    _check_level(level)
+    measured = np.asarray(values, dtype=float)
+    if not len(measured):
+        return Estimate(None, level=level, kind="median")
+    ends = quantile_test(measured, q=0.0, p=0.5).confidence_interval(level)
+    low, high = (None if math.isnan(end) else float(end) for end in ends)
+    return Estimate(float(np.median(measured)), low, high, level, len(measured), "median")
 
 
 def crossed_interval(correct: ArrayLike, *, level: float = 0.95) -> Estimate:

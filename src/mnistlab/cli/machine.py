@@ -1,4 +1,4 @@
-"""`mnistlab doctor`, `config show`, `rescue`, `--install-completion`: the machine, the settings, a damaged store."""
+"""`mnistlab bench`, `doctor`, `config show`, `rescue`, completion: the machine, the settings, a damaged store."""
 
 import textwrap
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mnistlab import formatting, lab
-from mnistlab.cli.output import Json, Where, emit, emit_json, terminal_width
+from mnistlab.cli.output import Json, Where, emit, emit_json, notify, terminal_width
 from mnistlab.errors import ConfigurationError, MachineError, did_you_mean
 
 _SHELLS = ("bash", "zsh", "fish")
@@ -23,6 +23,39 @@ def doctor(*, json: Json = False, where: Where | None = None) -> int:
         mended = [f"      → {check.remedy}" if check.remedy else "" for check in checks]
         emit(_wrapped([text for pair in zip(lines, mended, strict=True) for text in pair if text], "      "))
     return MachineError.exit_status if any(check.status == "fail" for check in checks) else 0
+
+
+def bench(
+    *,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "cpu",
+    json: Json = False,
+    where: Where | None = None,
+) -> None:
+    """Time the same networks by every engine, side by side, beside this machine's own limit.
+
+    Takes minutes on an idle machine, and only there it means something. All sides are measured in turn, several turns;
+    ratios are formed turn by turn. Nothing goes into the store.
+
+    Parameters
+    ----------
+    quick
+        Only 4x4, 4x32, 4x64 and 4x128, in less than two minutes.
+    device
+        cpu or gpu.
+    """
+    found = lab.bench(quick=quick, device=device, places=(where or Where()).places, notify=notify)
+    if json:
+        emit_json(formatting.document(machine=found.machine, rows=found.rows))
+        return
+    machine = found.machine
+    here = f"{machine.processor}, {machine.cores} cores, {machine.device}"
+    load = f"load {machine.load_before:.1f} before, {machine.load_after:.1f} at the end"
+    meant = "seconds of one network's epoch, times as fast as Keras' and scikit-learn's own fit, share of the limit"
+    turns = found.rows[0].seconds_per_network_epoch.n
+    notes = _wrapped([f"{here}; {load}.", f"Medians of {turns} turns: {meant}."], "")
+    table = formatting.text_table(*formatting.bench_cells(found.rows), terminal_width())
+    emit(f"{notes}\n\n{table}")
 
 
 def config_show(*, json: Json = False, where: Where | None = None) -> None:

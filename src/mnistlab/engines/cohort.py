@@ -162,8 +162,8 @@ class _Programs:
 
             start = _now()
             lowered = jax.jit(function, donate_argnums=(0,) if name == "chunk" else ()).lower(*arguments)
-            # What runs once an epoch is sooner compiled plainly than well; only the processor's compiler is that slow.
-            plain = name != "chunk" and jax.default_backend() == "cpu"
+            # A step that is taken once an epoch is sooner compiled plainly than well, where the processor compiles it.
+            plain = isinstance(name, tuple) and jax.default_backend() == "cpu"
             options: Any = {"xla_backend_optimization_level": 0} if plain else {}
             self._compiled[name] = lowered.compile(compiler_options=options)
             self.unpaid += _now() - start
@@ -414,7 +414,7 @@ def _take(state: State, member: int) -> State:
     """The state of one member."""
     import jax
 
-    return jax.tree.map(lambda array: np.array(np.asarray(array)[member]), state)
+    return jax.tree.map(lambda array: jax.numpy.array(np.asarray(array)[member]), state)
 
 
 def _put(state: State, member: int, one: State) -> State:
