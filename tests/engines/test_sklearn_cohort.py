@@ -28,15 +28,6 @@ def cell_of(activation="relu", **training):
     return Cell(Architecture((16, 8), activation), training=training, dataset="digits", framework="sklearn")
 
 
-def trained(engine, program, runs, prepare, environment):
-    results = engine.train(runs, program, prepare, environment, lambda run, record: None)
-    return {result.run: result for result in results}
-
-
-def layers_of(result):
-    return [array for stage in result.network for array in stage.arrays]
-
-
 def keeping(prepare_run, *, classes, of_all):
     """Digits of which only `classes` train; those of `of_all` remain and are counted from 0."""
 
@@ -53,6 +44,10 @@ def keeping(prepare_run, *, classes, of_all):
     return prepare
 
 
+def layers_of(result):
+    return [array for stage in result.network for array in stage.arrays]
+
+
 def assert_equal(found, expected, tolerance):
     assert (found.status, found.epochs_done, found.stopped_by) == ("done", expected.epochs_done, expected.stopped_by)
     for ours, theirs in zip(layers_of(found), layers_of(expected), strict=True):
@@ -64,22 +59,22 @@ def assert_equal(found, expected, tolerance):
 
 # 20 steps, the last of them on a shorter batch.
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
-def test_each_member_is_what_the_reference_engine_trains(activation, prepare_run, environment):
+def test_each_member_is_what_the_reference_engine_trains(activation, prepare_run, trained):
     cell = cell_of(activation, epochs=1)
     runs = [Run(cell, 3), Run(cell, 5), Run(cell_of(activation, epochs=1, l2=1e-2, learning_rate=0.004), 3)]
-    found = trained(of_classes(10), TWO, runs, prepare_run, environment)
-    expected = trained(SklearnEngine(), REFERENCE, runs, prepare_run, environment)
+    found = trained(of_classes(10), TWO, runs)
+    expected = trained(SklearnEngine(), REFERENCE, runs)
     for run in runs:
         assert len(prepare_run(run).train) % 70
         assert_equal(found[run], expected[run], 1e-4)
         assert (found[run].engine, found[run].members) == ("population", 2)
 
 
-def test_cells_of_one_seed_share_the_batches_that_fit_draws(prepare_run, environment):
+def test_cells_of_one_seed_share_the_batches_that_fit_draws(prepare_run, trained):
     runs = [Run(cell_of(epochs=2, l2=l2, learning_rate=rate), 6) for l2, rate in ((1e-3, 0.001), (1e-2, 0.0005))]
     shared = Program("population", CELLS_OF_ONE_SEED, 2)
-    found = trained(SklearnCohorts(), shared, runs, prepare_run, environment)
-    expected = trained(SklearnEngine(), REFERENCE, runs, prepare_run, environment)
+    found = trained(SklearnCohorts(), shared, runs)
+    expected = trained(SklearnEngine(), REFERENCE, runs)
     for run in runs:
         assert_equal(found[run], expected[run], 1e-4)
 
@@ -87,34 +82,34 @@ def test_cells_of_one_seed_share_the_batches_that_fit_draws(prepare_run, environ
 @pytest.mark.parametrize(
     ("classes", "of_all"), [((3, 8), (3, 8)), ((3, 8), (1, 3, 5, 8)), ((1, 3, 8), (1, 3, 5, 8))], ids=str
 )
-def test_two_classes_and_classes_never_seen(classes, of_all, prepare_run, environment):
+def test_two_classes_and_classes_never_seen(classes, of_all, prepare_run, trained):
     prepare = keeping(prepare_run, classes=classes, of_all=of_all)
     run = Run(cell_of("tanh", epochs=3), 1)
-    found = trained(of_classes(len(of_all)), TWO, [run], prepare, environment)[run]
-    expected = trained(SklearnEngine(), REFERENCE, [run], prepare, environment)[run]
+    found = trained(of_classes(len(of_all)), TWO, [run], prepare)[run]
+    expected = trained(SklearnEngine(), REFERENCE, [run], prepare)[run]
     assert_equal(found, expected, 1e-4)
     assert np.isin(found.test.predicted, np.searchsorted(of_all, classes)).all()
     np.testing.assert_array_equal(found.test.predicted, expected.test.predicted)
     assert found.test.log_loss == pytest.approx(expected.test.log_loss, rel=1e-4)
 
 
-def test_members_of_one_cohort_may_have_seen_different_classes(prepare_run, environment):
+def test_members_of_one_cohort_may_have_seen_different_classes(prepare_run, trained):
     several, two = (keeping(prepare_run, classes=classes, of_all=(1, 3, 5, 8)) for classes in ((1, 3, 8), (3, 8)))
     cell = cell_of("tanh", epochs=2)
     by_run = {Run(cell, 0): several, Run(cell, 1): two}
     prepare = lambda run: by_run[run](run)  # noqa: E731
-    found = trained(of_classes(4), TWO, list(by_run), prepare, environment)
-    expected = trained(SklearnEngine(), REFERENCE, list(by_run), prepare, environment)
+    found = trained(of_classes(4), TWO, list(by_run), prepare)
+    expected = trained(SklearnEngine(), REFERENCE, list(by_run), prepare)
     for run in by_run:
         assert_equal(found[run], expected[run], 1e-4)
 
 
-def test_neither_companions_nor_place_change_a_bit(prepare_run, environment):
+def test_neither_companions_nor_place_change_a_bit(prepare_run, trained):
     cell = cell_of(epochs=4)
     other = dataclasses.replace(cell_of(epochs=2, learning_rate=0.01, l2=1e-2), split=Split(train_fraction=0.5))
     watched, engine = Run(cell, 7), of_classes(10)
     orders = ([watched], [watched, Run(cell, 8)], [Run(other, 2), watched], [Run(other, 1), Run(cell, 9), watched])
-    prints = {trained(engine, TWO, runs, prepare_run, environment)[watched].weights_sha256 for runs in orders}
+    prints = {trained(engine, TWO, runs)[watched].weights_sha256 for runs in orders}
     assert len(prints) == 1
 
 
@@ -133,21 +128,21 @@ def test_a_hopeless_prediction_costs_what_scikit_learn_says_and_is_still_learned
     assert (weights[-1][np.unique(y)[1:]] > bias[np.unique(y)[1:]]).all()
 
 
-def test_tol_stops_in_the_epoch_where_fit_stops(prepare_run, environment):
+def test_tol_stops_in_the_epoch_where_fit_stops(prepare_run, trained):
     run = Run(cell_of(epochs=300, tol=0.05), 0)
-    found = trained(of_classes(10), TWO, [run], prepare_run, environment)[run]
-    expected = trained(SklearnEngine(), REFERENCE, [run], prepare_run, environment)[run]
+    found = trained(of_classes(10), TWO, [run])[run]
+    expected = trained(SklearnEngine(), REFERENCE, [run])[run]
     assert (found.stopped_by, found.epochs_done) == ("tol", expected.epochs_done)
     assert found.epochs_done < 300
 
 
-def test_a_batch_larger_than_the_training_part_is_one_short_batch(prepare_run, environment):
+def test_a_batch_larger_than_the_training_part_is_one_short_batch(prepare_run, trained):
     run = Run(cell_of(batch_size=5_000, epochs=10), 4)
-    found = trained(of_classes(10), TWO, [run], prepare_run, environment)[run]
-    assert_equal(found, trained(SklearnEngine(), REFERENCE, [run], prepare_run, environment)[run], 1e-4)
+    found = trained(of_classes(10), TWO, [run])[run]
+    assert_equal(found, trained(SklearnEngine(), REFERENCE, [run])[run], 1e-4)
 
 
-def test_a_loss_that_is_no_number_ends_its_run_alone(prepare_run, environment):
+def test_a_loss_that_is_no_number_ends_its_run_alone(prepare_run, trained):
     def prepare(run):
         data = prepare_run(run)
         huge = np.sign(data.rows) * np.float32(3e38)  # float32 holds it, but no sum of it
@@ -156,18 +151,18 @@ def test_a_loss_that_is_no_number_ends_its_run_alone(prepare_run, environment):
     # Members have rows of their own where features learn.
     cell = dataclasses.replace(cell_of(epochs=3), features=Features(("standardize",)))
     runs = [Run(cell, seed) for seed in range(3)]
-    found = trained(SklearnCohorts(), TWO, runs, prepare, environment)
-    expected = trained(SklearnEngine(), REFERENCE, runs, prepare, environment)
+    found = trained(SklearnCohorts(), TWO, runs, prepare)
+    expected = trained(SklearnEngine(), REFERENCE, runs, prepare)
     assert [found[run].status for run in runs] == ["done", "diverged", "done"]
     for run in runs:
         assert (found[run].reason, found[run].epochs_done) == (expected[run].reason, expected[run].epochs_done)
 
 
 @pytest.mark.parametrize("classes", [tuple(range(10)), (3, 8), (1, 4, 5)], ids=str)
-def test_a_member_becomes_the_classifier_that_fit_leaves_behind(classes, prepare_run, environment):
+def test_a_member_becomes_the_classifier_that_fit_leaves_behind(classes, prepare_run, trained):
     prepare = keeping(prepare_run, classes=classes, of_all=tuple(range(10)))
     run = Run(cell_of(epochs=1, tol=1e-4), 2)
-    data, result = prepare(run), trained(of_classes(10), TWO, [run], prepare, environment)[run]
+    data, result = prepare(run), trained(of_classes(10), TWO, [run], prepare)[run]
     model = fitted_classifier(run, data, layers_of(result), [record.train_loss for record in result.epochs])
     model = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(model.predict(data.X_test), result.test.predicted)

@@ -78,10 +78,10 @@ class Lab:
         return json.dumps(document)
 
     def runs(self):
-        """Run id → status, attempts, epochs asked for and done, hash of the weights, reason."""
+        """Run id → status, attempts, epochs asked for and done, hash of the weights, reason, program."""
         if not self.store.exists():
             return {}
-        names = "id, status, attempt, epochs_asked, epochs_done, weights_sha256, reason"
+        names = "id, status, attempt, epochs_asked, epochs_done, weights_sha256, reason, program"
         with closing(sqlite3.connect(self.store)) as shell:
             if not shell.execute("PRAGMA user_version").fetchone()[0]:
                 return {}  # a run that has just begun: the file is there, its tables are not
@@ -165,7 +165,8 @@ def run_undisturbed(lab):
     summary = json.loads(out)
     assert summary["stopped"] is None
     assert summary["to_do"] == 0
-    return SimpleNamespace(seconds=seconds, results=lab.results(), weights=lab.weights(), total=summary["done"])
+    return SimpleNamespace(seconds=seconds, results=lab.results(), weights=lab.weights(), total=summary["done"],
+                           programs={run.program for run in lab.runs().values()})  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,44 @@ training.epochs = 3
 """
 
 
+# Cohorts: networks of two lengths in pairs; with more seeds in fours too, and others that share their batches.
+PAIRS = """
+name = "small"
+dataset = "digits"
+seeds = 2
+frameworks = ["keras", "sklearn"]
+[model]
+layers = [[16]]
+[training]
+epochs = [8, 30]
+"""
+FOURS = """
+[[cell]]
+dataset = "digits"
+hidden_layer_sizes = [6]
+training.epochs = 10
+[[cell]]
+dataset = "digits"
+hidden_layer_sizes = [6]
+training.epochs = 20
+"""
+
+
+@pytest.mark.slow
+def test_three_kills_of_pairs_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed_by):
+    undisturbed = undisturbed_by(PAIRS)
+    assert undisturbed.programs == {"2 seeds of one cell"}
+    Killer(lambda: new_lab(PAIRS), processes, undisturbed).kill(3)
+
+
+@pytest.mark.long
+def test_twenty_kills_of_cohorts_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed_by):
+    cohorts = PAIRS.replace("seeds = 2", "seeds = 6") + FOURS
+    undisturbed = undisturbed_by(cohorts)
+    assert undisturbed.programs == {"2 seeds of one cell", "4 seeds of one cell", "4 cells of one seed"}
+    Killer(lambda: new_lab(cohorts), processes, undisturbed).kill(20)
+
+
 @pytest.mark.slow
 def test_six_kills_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed):
     Killer(new_lab, processes, undisturbed).kill(6)

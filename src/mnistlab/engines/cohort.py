@@ -37,7 +37,7 @@ from mnistlab.spec import Cell, Run
 
 _EXAMPLES_PER_CALL = 2**14  # an epoch is cut so; members of different training size share a program this way
 _PREDICT_BATCH = 2_000
-_SHAPES_KEPT = 12  # compiled programs of so many shapes stay in a process
+_SHAPES_KEPT = 12  # compiled programs of at most so many shapes stay in a process
 
 State = Any  # a pytree of arrays of one member; a cohort's have a leading axis `member`
 
@@ -122,11 +122,21 @@ class Cohorts:
 
     def _programs_of(self, cell: Cell, program: Program, data: PreparedData) -> "_Programs":
         key = (companions(Run(cell, 0), ""), program, data.rows.shape, data.labels.shape)
+        start = _now()
         programs = self._programs.pop(key, None) or _Programs(self.make_shape(cell, data), program, cell, data)
+        programs.unpaid += _now() - start
         self._programs[key] = programs  # the last used stand last
-        while len(self._programs) > _SHAPES_KEPT:
-            del self._programs[next(iter(self._programs))]
+        if len(self._programs) > _SHAPES_KEPT:
+            self._forget()
         return programs
+
+    def _forget(self) -> None:
+        """Drop half of the programs, and what JAX itself would keep of every shape that it has ever seen."""
+        import jax
+
+        for key in [*self._programs][: _SHAPES_KEPT // 2]:
+            del self._programs[key]
+        jax.clear_caches()
 
 
 class _Programs:
@@ -163,7 +173,9 @@ class _Programs:
             start = _now()
             lowered = jax.jit(function, donate_argnums=(0,) if name == "chunk" else ()).lower(*arguments)
             # A step that is taken once an epoch is sooner compiled plainly than well, where the processor compiles it.
-            plain = isinstance(name, tuple) and jax.default_backend() == "cpu"
+            # Then tanh and its like are as exact as float32 is, whatever the type.
+            in_float32 = self.shape.dtype == np.float32
+            plain = isinstance(name, tuple) and in_float32 and jax.default_backend() == "cpu"
             options: Any = {"xla_backend_optimization_level": 0} if plain else {}
             self._compiled[name] = lowered.compile(compiler_options=options)
             self.unpaid += _now() - start
