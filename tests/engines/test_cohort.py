@@ -65,7 +65,8 @@ def leave(prepare_run, environment):
     return leave
 
 
-@pytest.mark.parametrize("number", [30, 34])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [34])
 def test_the_bits_of_a_run_are_its_own(number, trained, bits_of, draw_cell, draw_companion):
     check_bits_are_a_runs_own(draw_cell(number), trained, bits_of, draw_companion)
 
@@ -76,6 +77,7 @@ def test_the_bits_of_a_run_are_its_own_in_forty_cells(number, trained, bits_of, 
     check_bits_are_a_runs_own(draw_cell(number), trained, bits_of, draw_companion)
 
 
+@pytest.mark.slow
 def test_an_interruption_changes_no_bit(trained, trained_elsewhere, bits_of, draw_cell, draw_companion, leave):
     cells = [draw_cell(30)]
     check_interruptions_change_no_bit(cells, trained, trained_elsewhere, bits_of, draw_companion, leave)
@@ -102,6 +104,7 @@ def test_a_member_without_numbers_leaves_the_bits_of_the_others_alone(trained, b
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [EIGHT, SHARED], ids=str)
 def test_what_all_members_paid_is_the_time_of_the_call(program, trained, prepare_run):
     """Up to what nobody is charged for: making their data, and printing their hashes."""

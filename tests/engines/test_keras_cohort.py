@@ -20,10 +20,10 @@ FEW = [30, 34]  # cells of each sort that are trained by default
 
 @pytest.fixture(scope="session")
 def difference(layers_of):
-    """The largest difference of any array of two results, in units of its largest weight, or of 1, and of their curves.
+    """The largest difference of training losses and of any array of two results, in units of its largest weight or 1.
 
-    A bias that feeds batch norm has no gradient but rounding, which Adam makes steps of; the average that is kept of
-    what it is added to follows it. Their difference is what prediction sees, and is compared instead.
+    Not compared: a bias that feeds batch norm, which has no gradient but rounding that Adam makes steps of, and the
+    average that is kept of what it is added to.
     """
 
     def difference(found, expected):
@@ -70,10 +70,10 @@ def first_steps(prepare_run):
 
 
 def runs_of_one_epoch(cell, draw_companion):
-    """Two seeds, and a cell that shares their program; all with the same length of an epoch."""
+    """A run, and one of a cell that shares its program; both with the same length of an epoch."""
     other = draw_companion(cell, 1)
     training = dataclasses.replace(other.training, epochs=1, early_stopping_patience=None)
-    return [Run(cell, 1), Run(cell, 2), Run(dataclasses.replace(other, training=training, split=cell.split), 3)]
+    return [Run(cell, 1), Run(dataclasses.replace(other, training=training, split=cell.split), 3)]
 
 
 def check_twenty_steps(cell, trained, first_steps, difference, draw_companion):
@@ -100,7 +100,7 @@ def test_twenty_steps_of_forty_cells_are_those_of_fit(
 
 def check_double_precision(cells, trained_elsewhere, difference):
     """All cells in one process; those that differ are named."""
-    runs = [[Run(cell, 1), Run(dataclasses.replace(cell, split=Split(train_fraction=0.75)), 2)] for cell in cells]
+    runs = [[Run(cell, 1)] for cell in cells]
     jobs = [(name, program, few) for few in runs for name, program in (("population", EIGHT), ("reference", REFERENCE))]
     results = iter(trained_elsewhere(jobs, "float64"))
     worst = {}
@@ -119,6 +119,7 @@ def of_200_steps(cell, prepare_run):
     return dataclasses.replace(cell, training=dataclasses.replace(cell.training, epochs=-(-200 // steps)))
 
 
+@pytest.mark.slow
 def test_200_steps_in_double_precision_are_those_of_fit(trained_elsewhere, prepare_run, difference, draw_cell):
     check_double_precision([of_200_steps(draw_cell(n), prepare_run) for n in FEW], trained_elsewhere, difference)
 
@@ -130,7 +131,12 @@ def test_200_steps_in_double_precision_of_forty_cells(trained_elsewhere, prepare
 
 
 @pytest.mark.parametrize(
-    "patience", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
+    "patience",
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        pytest.param(2, marks=pytest.mark.long),
+        pytest.param(3, marks=pytest.mark.long),
+    ],
 )
 def test_early_stopping_ends_in_the_epoch_where_fit_stops(patience, trained_elsewhere, difference):
     training = Training(epochs=60, batch_size=50, learning_rate=0.02, early_stopping_patience=patience)
@@ -199,9 +205,7 @@ def test_step_sizes_are_those_of_keras_own_optimizer(schedule):
     optimizer, found = create_optimizer(training, 25), _rates(training, 25, np.dtype(np.float32))
     for step in range(100):
         optimizer.iterations.assign(step)
-        assert found[step] == pytest.approx(
-            float(optimizer.learning_rate), abs=2e-7 * 0.0123
-        )  # of the first, as float32 rounds
+        assert found[step] == pytest.approx(float(optimizer.learning_rate), rel=0, abs=2e-9)  # of 0.0123 two roundings
 
 
 def test_a_member_begins_where_the_model_of_its_seed_begins(prepare_run):

@@ -202,8 +202,8 @@ def prepare_run(run):
     data = prepare(digits, run.cell.split, Features(), run.seed)
     return dataclasses.replace(data, rows=data.rows.astype(np.float64) / data.divisor, divisor=1.0)
 
-activation, two_classes, training = sys.argv[1], int(sys.argv[2]), eval(sys.argv[3])
-cell = Cell(Architecture((16, 8), activation), Split(), training=training, dataset="digits", framework="sklearn")
+activation, two_classes, training, sizes = sys.argv[1], int(sys.argv[2]), eval(sys.argv[3]), eval(sys.argv[4])
+cell = Cell(Architecture(sizes, activation), Split(), training=training, dataset="digits", framework="sklearn")
 runs = [Run(cell, seed) for seed in range(3)]
 here = Environment("3.11", "test", "test", 1, 1, "cpu", (), (), "", "test")
 
@@ -238,11 +238,31 @@ for result in SklearnCohorts().train(runs, program, prepared, here, lambda run, 
      ("relu", 0, Training(batch_size=200, epochs=200, l2=2.5e-7, tol=0.02), "tol")],
 )  # fmt: skip
 def test_in_double_precision_members_and_fit_take_the_same_steps(activation, two_classes, training, stopped_by):
-    done = subprocess.run([sys.executable, "-c", _DOUBLE, activation, str(two_classes), repr(training)],
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    check_double_precision(activation, two_classes, training, (16, 8), {stopped_by})
+
+
+def check_double_precision(activation, two_classes, training, sizes, stopped_by):
+    words = activation, str(two_classes), repr(training), repr(sizes)
+    done = subprocess.run([sys.executable, "-c", _DOUBLE, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [line.split() for line in done.stdout.splitlines()]
     assert len(rows) == 3
+    print(rows)  # noqa: T201 - for who asks by `-rP`
     for worst, epochs, expected, stopped in rows:
         assert float(worst) <= 1e-9
-        assert (int(epochs), stopped) == (int(expected), stopped_by)
+        assert int(epochs) == int(expected)
+        assert stopped in stopped_by
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(20))
+def test_in_double_precision_twenty_cells_take_the_steps_of_fit(number):
+    random = np.random.default_rng([20, number])
+    sizes = tuple(int(width) for width in random.integers(4, 33, random.integers(1, 5)))
+    tol = [None, 1e-4, 0.02, 0.05][random.integers(4)]
+    size = int(random.choice([32, 66, 99, 200]))
+    training = Training(
+        batch_size=size, tol=tol, l2=float(random.choice([0, 1e-5, 1e-3])),
+        learning_rate=float(random.choice([0.001, 0.003])), epochs=5 if tol is None else 30,
+    )  # fmt: skip
+    check_double_precision(str(random.choice(["relu", "sigmoid", "tanh"])), 0, training, sizes, {"epochs", "tol"})
