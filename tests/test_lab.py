@@ -96,7 +96,7 @@ def test_plan_takes_whatever_is_a_study_and_writes_nothing(places, tmp_path):
 @pytest.mark.parametrize(("arguments", "said"), [
     ({"workers": 0}, "--workers 0: "),
     ({"workers": -3}, "--workers -3: "),
-    ({"engine": "population"}, "--engine population: "),
+    ({"engine": "cohort"}, "--engine cohort: "),
     ({"seeds": 0}, "--seeds 0: "),
     ({"max_runs": 0}, "--max-runs 1 allows them"),
 ], ids=str)  # fmt: skip
@@ -152,7 +152,7 @@ def test_a_device_is_cpu_or_gpu(places):
 
 
 def test_a_network_beyond_this_machines_memory_is_refused(places):
-    with pytest.raises(ConfigurationError, match=r"about 280\.\d GB of memory, .* GB are free here"):
+    with pytest.raises(ConfigurationError, match=r"about 550\.\d GB of memory, .* GB are free here"):
         mnistlab.plan({"model": {"node_counts": [16384], "layer_depths": [64]}}, places=places)
 
 

@@ -29,42 +29,31 @@ training.epochs = 3
 """
 
 
-# Cohorts: networks of two lengths in pairs; with more seeds in fours too, and others that share their batches.
-PAIRS = """
+# Cohorts: networks of two lengths that share their batches; with more seeds, others side by side as well.
+SHARED = """
 name = "small"
 dataset = "digits"
 seeds = 2
-frameworks = ["keras", "sklearn"]
 [model]
-layers = [[16]]
+layers = [[6]]
 [training]
 epochs = [8, 30]
 """
-FOURS = """
-[[cell]]
-dataset = "digits"
-hidden_layer_sizes = [6]
-training.epochs = 10
-[[cell]]
-dataset = "digits"
-hidden_layer_sizes = [6]
-training.epochs = 20
-"""
+COHORTS = SHARED.replace("seeds = 2", "seeds = 8").replace("[[6]]", "[[6], [16]]")
 
 
 @pytest.mark.slow
-def test_three_kills_of_pairs_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed_by):
-    undisturbed = undisturbed_by(PAIRS)
-    assert undisturbed.programs == {"2 seeds of one cell"}
-    Killer(lambda: new_lab(PAIRS), processes, undisturbed).kill(3)
+def test_three_kills_of_cohorts_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed_by):
+    undisturbed = undisturbed_by(SHARED)
+    assert undisturbed.programs == {"4 cells of one seed"}
+    Killer(lambda: new_lab(SHARED), processes, undisturbed).kill(3)
 
 
 @pytest.mark.long
 def test_twenty_kills_of_cohorts_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed_by):
-    cohorts = PAIRS.replace("seeds = 2", "seeds = 6") + FOURS
-    undisturbed = undisturbed_by(cohorts)
-    assert undisturbed.programs == {"2 seeds of one cell", "4 seeds of one cell", "4 cells of one seed"}
-    Killer(lambda: new_lab(cohorts), processes, undisturbed).kill(20)
+    undisturbed = undisturbed_by(COHORTS)
+    assert undisturbed.programs == {"one network", "5 seeds of one cell", "4 cells of one seed"}
+    Killer(lambda: new_lab(COHORTS), processes, undisturbed).kill(20)
 
 
 @pytest.mark.slow

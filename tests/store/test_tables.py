@@ -9,7 +9,7 @@ import pytest
 
 from mnistlab.errors import ConfigurationError
 from mnistlab.spec import Architecture, Cell, Run
-from mnistlab.store.tables import open_store
+from mnistlab.store.tables import Timing, open_store
 from mnistlab.store.writer import open_writer
 from mnistlab.study import Study
 
@@ -116,7 +116,8 @@ def test_what_was_measured_and_how_long_runs_took_is_handed_over(example, store)
     assert store.measured() == {"key"}
     cells = [example.runs[0].cell.id, example.runs[2].cell.id]
     timings = store.timings("a processor", 1, "cpu")
-    assert sorted(timings) == sorted((cell, 3, 0.25 + 0.5 + 2.0 + 0.125) for cell in cells)
+    expected = [Timing(cell, "reference", "p", 3, 0.25 + 0.5 + 2.0 + 0.125, 0.5) for cell in cells]
+    assert sorted(timings, key=str) == sorted(expected, key=str)
 
 
 @pytest.mark.parametrize("change", [{"processor": "another"}, {"threads": 2}, {"device": "an accelerator"}])
@@ -124,9 +125,9 @@ def test_how_long_runs_took_on_other_machines_is_left_out(example, store, path, 
     elsewhere, run = replace(example.environment, **change), example.runs[4]
     with open_writer(path, holder="test") as writer:
         writer.commit(example.result(run, environment=elsewhere))
-    assert run.cell.id not in [cell for cell, _, _ in store.timings("a processor", 1, "cpu")]
+    assert run.cell.id not in [timing.cell_id for timing in store.timings("a processor", 1, "cpu")]
     timings = store.timings(elsewhere.processor, elsewhere.threads, elsewhere.device)
-    assert [cell for cell, _, _ in timings] == [run.cell.id]
+    assert [timing.cell_id for timing in timings] == [run.cell.id]
 
 
 def test_cells_come_back_in_the_study_s_order(example, store):
