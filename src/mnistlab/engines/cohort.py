@@ -100,6 +100,8 @@ class Cohorts:
 
     def __init__(self) -> None:
         self._trusted, self._programs = False, dict[Any, _Programs]()
+        self._rows: NDArray[Any] | None = None  # of the last data set, and the same on the device
+        self._table: Any = None
 
     def train(
         self, runs: Sequence[Run], program: Program, prepare: Prepare, environment: Environment, on_epoch: OnEpoch
@@ -119,6 +121,14 @@ class Cohorts:
     def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
         """What the framework's own `fit` costs: of a cohort nothing is alone."""
         return get_engine("reference", self.framework).probe(run, data, n_steps)
+
+    def on_device(self, rows: NDArray[Any]) -> Any:
+        """The features of a whole data set on the device, where they stay for the cohorts to come."""
+        import jax
+
+        if self._rows is None or (rows.ctypes.data, rows.shape) != (self._rows.ctypes.data, self._rows.shape):
+            self._rows, self._table = rows, jax.block_until_ready(jax.numpy.asarray(rows))
+        return self._table
 
     def _programs_of(self, cell: Cell, program: Program, data: PreparedData) -> "_Programs":
         key = (companions(Run(cell, 0), ""), program, data.rows.shape, data.labels.shape)
@@ -271,7 +281,7 @@ class _Cohort:
         data, patience = self.prepare(run), run.cell.training.early_stopping_patience
         start = _now()
         place = _Place(run, data, self.programs.shape.begin(run, data), EarlyStopping(patience) if patience else None)
-        self._upload(index, data)
+        self._upload(index, run, data)
         if self.state is None:
             import jax
 
@@ -283,14 +293,15 @@ class _Cohort:
         self._draw_order(index, place)
         self.places[index] = place
 
-    def _upload(self, index: int, data: PreparedData) -> None:
+    def _upload(self, index: int, run: Run, data: PreparedData) -> None:
         import jax.numpy as jnp
 
         number = index % self.programs.n_tables
         if self.labels is None:
             self.labels = jnp.asarray(data.labels.astype(np.int32))
         if self.programs.n_tables > 1 or self.tables[number] is None:
-            self.tables[number] = jnp.asarray(data.rows)
+            learned = run.cell.features.learns
+            self.tables[number] = jnp.asarray(data.rows) if learned else self.engine.on_device(data.rows)
             filled = [table if table is not None else self.tables[number] for table in self.tables]
             self.table = filled[0] if len(filled) == 1 else jnp.concatenate(filled)
             if len(filled) > 1 and len(self.labels) < len(self.table):
