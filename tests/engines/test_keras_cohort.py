@@ -1,6 +1,7 @@
 """A member of a Keras cohort is what `Model.fit` makes of the same run; that `KerasEngine` is `fit` is tested there."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy.stats import ttest_1samp
 
 from mnistlab.dnn_model import create_dnn_model, create_optimizer
 from mnistlab.engines.base import weights_sha256
-from mnistlab.engines.keras_cohort import KerasCohorts, KerasShape, _rates
+from mnistlab.engines.keras_cohort import KerasCohorts, KerasShape
 from mnistlab.engines.keras_engine import KerasEngine
 from mnistlab.engines.programs import CELLS_OF_ONE_SEED, SEEDS_OF_ONE_CELL, Program
 from mnistlab.spec import ACTIVATIONS, Architecture, Cell, Run, Split, Training
@@ -200,12 +201,17 @@ def test_cells_of_one_seed_keep_their_bits_and_take_the_steps_of_fit(
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
-def test_step_sizes_are_those_of_keras_own_optimizer(schedule):
-    training = Training(schedule=schedule, epochs=4, learning_rate=0.0123)
-    optimizer, found = create_optimizer(training, 25), _rates(training, 25, np.dtype(np.float32))
-    for step in range(100):
+def test_step_sizes_are_those_of_keras_own_optimizer_wherever_one_begins(schedule, prepare_run):
+    training = Training(schedule=schedule, epochs=60, learning_rate=0.0123)
+    run = Run(Cell(Architecture((4,)), dataset="digits", training=training), 0)
+    data = prepare_run(run)
+    n_steps = 60 * math.ceil(len(data.train) / training.batch_size)
+    optimizer, member = create_optimizer(training, n_steps // 60), KerasShape(run.cell, data).begin(run, data)
+    found = member.rates(0, n_steps)
+    for step in range(0, n_steps, 37):
         optimizer.iterations.assign(step)
         assert found[step] == pytest.approx(float(optimizer.learning_rate), rel=0, abs=2e-9)  # of 0.0123 two roundings
+        np.testing.assert_array_equal(member.rates(step, n_steps - step), found[step:])
 
 
 def test_a_member_begins_where_the_model_of_its_seed_begins(prepare_run):

@@ -11,7 +11,9 @@ from mnistlab.dnn_model import create_dnn_model, create_optimizer, import_keras,
 from mnistlab.engines.cohort import Cohorts, State
 from mnistlab.preprocessing import PreparedData
 from mnistlab.seeds import stream, stream_seed
-from mnistlab.spec import Cell, Run, Training
+from mnistlab.spec import Cell, Run
+
+_BLOCK = 1024  # step sizes that are asked of Keras' schedule at once
 
 
 class _KerasMember:
@@ -20,13 +22,27 @@ class _KerasMember:
     def __init__(self, state: State, run: Run, data: PreparedData, dtype: Any) -> None:
         self.state, self._n_train = state, len(data.train)
         self._order = stream(run.seed, "order")
-        self._rates = _rates(run.cell.training, math.ceil(self._n_train / run.cell.training.batch_size), dtype)
+        training = run.cell.training
+        self._rate = learning_rate(training, math.ceil(self._n_train / training.batch_size))
+        self._dtype = dtype
 
     def order(self) -> NDArray[np.integer[Any]]:
         return self._order.permutation(self._n_train)
 
     def rates(self, first: int, count: int) -> NDArray[np.floating[Any]]:
-        return self._rates[first : first + count]
+        """See `Member`; from Keras' own schedule."""
+        if not callable(self._rate):
+            return np.full(count, self._rate, self._dtype)
+        numbers = range(first // _BLOCK, (first + count - 1) // _BLOCK + 1)
+        start = first - numbers[0] * _BLOCK
+        return np.concatenate([self._block(number) for number in numbers])[start : start + count]
+
+    def _block(self, number: int) -> NDArray[np.floating[Any]]:
+        """Step sizes of so many steps from a multiple on: wherever training pauses, a step's has the same bits."""
+        import jax
+
+        steps = np.arange(number * _BLOCK, (number + 1) * _BLOCK)
+        return np.asarray(jax.vmap(self._rate)(steps), self._dtype)
 
     def stops(self, train_loss: float) -> bool:  # noqa: ARG002 - Keras has no such rule
         """See `Member`."""
@@ -134,13 +150,3 @@ class KerasCohorts(Cohorts):
 
     framework = "keras"
     make_shape = KerasShape
-
-
-def _rates(training: Training, steps_per_epoch: int, dtype: Any) -> NDArray[np.floating[Any]]:
-    """The step size of every step, from Keras' own schedule."""
-    import jax
-
-    rate, steps = learning_rate(training, steps_per_epoch), training.epochs * steps_per_epoch
-    if callable(rate):
-        return np.asarray(jax.vmap(rate)(np.arange(steps)), dtype)
-    return np.full(steps, rate, dtype)

@@ -14,10 +14,10 @@ from mnistlab.spec import Cell, Run
 ENGINES = ("reference", "population")
 ONE_NETWORK, SEEDS_OF_ONE_CELL, CELLS_OF_ONE_SEED = "one network", "seeds of one cell", "cells of one seed"
 
-# Measured on two cores (docs/engines.md). Up to 128 wide five networks cost as much a step as one by itself and share one
-# compilation; beyond that they no longer fit the cache and cost more. Fives begin with the sixth seed, so that studies
-# of up to five seeds, of ten, of fifteen have no empty places. To share the batches pays up to 8 wide even where a cell
-# is the only one of its kind.
+# Measured on two cores (docs/engines.md). Up to 128 wide five networks cost as much a step as one by itself and share
+# one compilation; beyond that they no longer fit the cache and cost more. Fives begin with the sixth seed, so that
+# studies of up to five seeds, of ten, of fifteen have no empty places. To share the batches pays up to 8 wide even
+# where a cell is the only one of its kind.
 _FIVE, _FIVE_WIDTH = 5, 128
 _SHARED, _SHARED_WIDTH = 4, 8
 _FEW_STEPS = 5_000
