@@ -80,6 +80,8 @@ def test_what_a_run_has_recorded_is_its_program_again(choice, cell, index, devic
         (64, 5, "standardize", "cpu", "keras", ALONE),
         (8, 0, "scale", "gpu", "keras", Program("population", SEEDS_OF_ONE_CELL, 512)),
         (2056, 0, "scale", "gpu", "keras", Program("population", SEEDS_OF_ONE_CELL, 64)),
+        (8, 0, "standardize", "gpu", "keras", Program("population", CELLS_OF_ONE_SEED, 4)),
+        (16, 0, "standardize", "gpu", "keras", ALONE),
     ],
 )
 def test_programs_of_the_population_engine(width, seed_index, features, device, framework, expected):

@@ -256,6 +256,7 @@ class _Cohort:
         self.table: Any = None  # all of them, one below the other
         self.labels: Any = None
         self.state: State = None
+        self.changed: dict[int, State] = {}  # members' states that are not yet among those of all
 
     def results(self) -> Iterator[RunResult]:
         while self._fill():
@@ -287,9 +288,8 @@ class _Cohort:
 
             members = range(self.program.members)
             self.state = jax.tree.map(lambda array: np.stack([array for _ in members]), place.member.state)
-        unpaid = self.programs.unpaid.copy()
-        self.state = _put(self.state, index, place.member.state)
-        place.cost["build"] += _now() - start - (self.programs.unpaid - unpaid)
+        self.changed[index] = place.member.state
+        place.cost["build"] += _now() - start
         self._draw_order(index, place)
         self.places[index] = place
 
@@ -327,6 +327,8 @@ class _Cohort:
                 order[:n_steps, index] = rows.reshape(n_steps, size)
                 rates[:n_steps, index] = place.member.rates(place.steps, n_steps)
             batches = order[:, active[0][0]] if self.programs.shared else order
+            if self.changed:
+                self.state, self.changed = _put(self.state, self.changed), {}
             arguments = self.table, self.labels, np.ascontiguousarray(batches), rates, np.int32(n_steps)
             self.state, losses = self.programs.chunk(self.state, *arguments)
             losses = np.asarray(losses)
@@ -364,7 +366,7 @@ class _Cohort:
         if len(rest):
             [rate] = place.member.rates(place.steps, 1)
             state, loss = self.programs.tail(state, self.table, self.labels, rest, rate)
-            self.state = _put(self.state, index, state)
+            self.changed[index] = state
             total, place.steps = total + float(loss) * len(rest), place.steps + 1
         return state, total / len(place.order)
 
@@ -440,13 +442,14 @@ def _take(state: State, member: int) -> State:
     return jax.tree.map(lambda array: jax.numpy.array(np.asarray(array)[member]), state)
 
 
-def _put(state: State, member: int, one: State) -> State:
-    """The state of all with that of one member replaced."""
+def _put(state: State, changed: dict[int, State]) -> State:
+    """The state of all with those of some members replaced: copied once, however many they are."""
     import jax
 
-    def replaced(array: Any, its: Any) -> NDArray[Any]:
+    def replaced(array: Any, *its: Any) -> NDArray[Any]:
         copy = np.array(array)
-        copy[member] = its
+        for member, one in zip(changed, its, strict=True):
+            copy[member] = one
         return copy
 
-    return jax.tree.map(replaced, state, one)
+    return jax.tree.map(replaced, state, *changed.values())

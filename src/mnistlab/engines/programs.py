@@ -80,7 +80,7 @@ def program_of(choice: str, cell: Cell, n_steps: int, seed_index: int, device: s
             "reference", f"Model.fit on {choose_backend()}" if cell.framework == "keras" else "MLPClassifier.fit"
         )
     widest = max(cell.architecture.hidden_layer_sizes)
-    if device == "gpu":
+    if device == "gpu" and not cell.features.learns:  # each of these would bring features of its own
         return Program("population", SEEDS_OF_ONE_CELL, _gpu_members(cell))
     if widest <= _SHARED_WIDTH and cell.framework == "keras":
         return Program("population", CELLS_OF_ONE_SEED, _SHARED)

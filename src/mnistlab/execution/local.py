@@ -204,6 +204,7 @@ def _receive(state: _State, budget: Budget, kills: int) -> Iterator[Event]:
         else:
             state.idle.append(pool)
     else:
+        state.sizes.pop(pool, None)
         _end([pool])
         yield from _drain(state)
         yield from _after_fault(state, group, fault, budget, kills)
