@@ -4,12 +4,13 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing, suppress
+from dataclasses import replace
 
 import psutil
 import pytest
 
 from mnistlab.analysis.estimate import Estimate
-from mnistlab.engines.programs import Program
+from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, Program
 from mnistlab.execution.local import EpochEnded, Finished, Started, execute, is_worn_out, probe_alone
 from mnistlab.execution.worker import WorkerSettings
 from mnistlab.plan import Group
@@ -26,10 +27,10 @@ def group(*, width=4, engine="reference", framework="sklearn", timeout=600.0, se
     return Group(Program(engine), (Run(cell, 0),), Estimate(seconds, None, None, None, 0, "prediction"), timeout)
 
 
-def events_of(groups, tmp_path, *, workers=1, budget=NO_LIMIT, stop=None):
+def events_of(groups, tmp_path, *, workers=1, budget=NO_LIMIT, stop=None, compiled_dir=None):
     """A generator that must be closed."""
-    todo = list(groups)
-    return execute(lambda _: todo.pop(0) if todo else None, workers=workers, settings=WorkerSettings(tmp_path),
+    todo, settings = list(groups), WorkerSettings(tmp_path, compiled_dir=compiled_dir)
+    return execute(lambda _: todo.pop(0) if todo else None, workers=workers, settings=settings,
                    budget=budget, stop=stop or Stop())  # fmt: skip
 
 
@@ -71,6 +72,28 @@ def test_processes_that_have_grown_are_replaced_and_no_group_is_lost(tmp_path):
     assert sorted(found) == sorted(g.runs[0].id for g in groups)
     assert len(used) > 2
     assert children() == []
+
+
+@pytest.mark.slow
+def test_compiled_programs_that_cannot_be_kept_or_read_change_no_bit_and_say_nothing(tmp_path, capfd):
+    def bits(compiled_dir):
+        cohort = replace(group(framework="keras"), program=Program("population", SEEDS_OF_ONE_CELL, 2))
+        with closing(events_of([cohort], tmp_path, compiled_dir=compiled_dir)) as events:
+            [result] = outcomes(events).values()
+        return result.weights_sha256
+
+    kept, no_folder = tmp_path / "kept", tmp_path / "a file"
+    no_folder.touch()
+    expected = bits(kept)
+    assert bits(no_folder) == expected
+    programs = {*kept.rglob("*-cache")}
+    assert programs
+    assert bits(kept) == expected
+    assert {*kept.rglob("*-cache")} == programs  # those that were there served
+    for path in programs:
+        path.write_bytes(path.read_bytes()[:-100])
+    assert bits(kept) == expected
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("stopped", [False, True])

@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
@@ -222,6 +223,8 @@ def _limit_threads(settings: WorkerSettings) -> None:
         folder = settings.compiled_dir / environment.processor_key()
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        # A folder that cannot be written or a file cut off costs seconds, not results: JAX then compiles as if without.
+        warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     flags = os.environ.get("XLA_FLAGS", "")
     if settings.threads == 1 and "xla_cpu_multi_thread_eigen" not in flags:
         ours = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
