@@ -30,13 +30,14 @@ CELLS = (
     network(512, training=Training(epochs=50)),
     network(32, framework="sklearn"),
 )
+KEYS = [architecture_key(cell, cell_size(cell, catalog.info(cell.dataset))) for cell in CELLS]
 
 
-def planned(cells=CELLS, seeds=(0, 1, 2), finished=(), workers=1):
+def planned(cells=CELLS, seeds=(0, 1, 2), finished=(), workers=1, measured=(), prices=None):
     study = Study("test", tuple(cells), tuple(seeds))
     sizes = {cell.id: cell_size(cell, catalog.info(cell.dataset)) for cell in cells}
-    return make_plan(study, sizes=sizes, finished=finished, prices=Prices(), workers=workers,
-                     program_of=partial(program_of, "reference", device="cpu"))  # fmt: skip
+    return make_plan(study, sizes=sizes, finished=finished, measured=measured, prices=prices or Prices(),
+                     program_of=partial(program_of, "reference", device="cpu"), workers=workers)  # fmt: skip
 
 
 def test_a_round_is_one_seed_of_every_cell():
@@ -81,11 +82,24 @@ def test_totals_count_every_network_asked_for():
 
 
 def test_predicted_seconds_are_shared_by_the_processes():
-    alone, together = planned().seconds, planned(workers=4).seconds
-    assert together.value == pytest.approx(alone.value / 4)
+    alone, together = planned(measured=KEYS).seconds, planned(measured=KEYS, workers=4).seconds
+    start = Prices().start_seconds
+    assert together.value - start == pytest.approx((alone.value - start) / 4)
     assert together.low < together.value < together.high
-    nothing = planned(finished={Run(cell, seed).id for cell in CELLS for seed in range(3)})
-    assert (nothing.to_do, nothing.rounds, nothing.seconds.value) == (0, (), 0)
+
+
+def test_starting_processes_and_measuring_are_part_of_the_predicted_seconds():
+    prices, finished = Prices(), {Run(cell, seed).id for cell in CELLS for seed in range(3)}
+    for import_seconds in (4.0, 0.004, 6.0, 5.0):
+        prices.observe_start(import_seconds)
+    assert (prices.start_seconds, prices.probe_seconds) == (5.0, pytest.approx(7.0))
+    nothing = planned(finished=finished, measured=KEYS, prices=prices)
+    assert (nothing.to_do, nothing.rounds, nothing.seconds.value, nothing.to_measure) == (0, (), 0, {})
+    measuring = planned(finished=finished, measured=KEYS[:2], prices=prices)
+    assert [*measuring.to_measure] == KEYS[2:]
+    assert measuring.seconds.value == pytest.approx(2 * 7.0)
+    trained = sum(group.seconds.value for group in planned(prices=prices).groups)
+    assert planned(prices=prices).seconds.value == pytest.approx(trained + 5.0 + 4 * 7.0)
 
 
 def test_memory_is_that_of_the_largest_cell_in_every_process():

@@ -4,7 +4,7 @@ import itertools
 import statistics
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.engines.programs import Program
 from mnistlab.keeping import Keeper
-from mnistlab.plan import Group, Plan, PlannedCell, architecture_key, work_of
+from mnistlab.plan import Group, Plan, PlannedCell, work_of
 from mnistlab.price import Prices, Work
 from mnistlab.records import Measurement, RunResult
 from mnistlab.spec import Run
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # What a probe takes with the start of its process: none is begun when less of the budget is left.
 _PROBE_SECONDS = 15.0
 _PROBE_TIMEOUT = 300.0
-_USUAL_PROBE_SECONDS = 5.0  # a first guess; then what the last one took
 _TELL_SECONDS = 0.2
 
 
@@ -64,7 +63,7 @@ class RunSummary:
 
 
 def conduct(
-    plan: Plan, writer: "StoreWriter", prices: Prices, *, statuses: Mapping[str, str], measured: Collection[str],
+    plan: Plan, writer: "StoreWriter", prices: Prices, *, statuses: Mapping[str, str],
     settings: "WorkerSettings", budget: "Budget", stop: "Stop", on_progress: Callable[[Progress], None],
     on_event: "Callable[[Happening], None]" = lambda _: None, keeper: Keeper | None = None,
     notify: Callable[[str], None] = lambda _: None,
@@ -80,8 +79,6 @@ def conduct(
         Learns from every finished run.
     statuses : mapping of str to str
         Run id → status, of every run the plan's study asks for.
-    measured : collection of str
-        Architecture keys that have their measurement already.
     settings, budget, stop
         See `execution.local.execute`.
     on_progress : callable
@@ -95,7 +92,7 @@ def conduct(
         Told why runs fail, each reason once.
     """
     return _Conductor(
-        plan, writer, prices, dict(statuses), frozenset(measured), settings, budget, stop, on_progress, on_event,
+        plan, writer, prices, dict(statuses), settings, budget, stop, on_progress, on_event,
         keeper, notify,
     ).conduct()  # fmt: skip
 
@@ -106,7 +103,6 @@ class _Conductor:
     writer: "StoreWriter"
     prices: Prices
     statuses: dict[str, str]
-    measured: frozenset[str]
     settings: "WorkerSettings"
     budget: "Budget"
     stop: "Stop"
@@ -123,16 +119,16 @@ class _Conductor:
     waiting: list[tuple[Group, list[Work]]] = field(default_factory=list)
     # Run → when its group began, the group's predicted seconds, the run's share of them.
     active: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    to_measure: dict[str, PlannedCell] = field(default_factory=dict)  # architecture key → a cell of it
-    seconds_a_probe: float = _USUAL_PROBE_SECONDS
+    to_measure: dict[str, PlannedCell] = field(init=False)
+    seconds_a_probe: float = field(init=False)  # predicted; then what the last one took
+
+    def __post_init__(self) -> None:
+        self.to_measure, self.seconds_a_probe = dict(self.plan.to_measure), self.prices.probe_seconds
 
     def conduct(self) -> RunSummary:
         self.on_event(self.plan)
         first, *rest = self.plan.rounds or [()]
         later = list(itertools.chain.from_iterable(rest))
-        for planned in self.plan.cells:
-            if (key := architecture_key(planned.cell, planned.size)) not in self.measured:
-                self.to_measure.setdefault(key, planned)
         if self.train(list(first), later):
             self.probe()
             self.to_measure.clear()  # what the budget had no room for is left to another call

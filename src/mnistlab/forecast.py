@@ -69,8 +69,8 @@ def plan_here(
     cores = 1 if device == "gpu" else max(1, usable_cores() // threads_of_a_run())
     workers = min(workers or cores, max(1, available // max(1, needed)))
     return make_plan(
-        study, sizes=sizes, finished=store.finished(),
-        prices=prices, program_of=partial(program_of, engine, device=device), workers=workers,
+        study, sizes=sizes, finished=store.finished(), measured=store.measured(), prices=prices,
+        program_of=partial(program_of, engine, device=device), workers=workers,
     )  # fmt: skip
 
 
@@ -84,6 +84,7 @@ def learned_prices(store: Store, device: str) -> Prices:
     for found in store.timings(here.processor, here.threads, here.device):
         work = work_of(*cells[found.cell_id], Program.of(found.engine, found.program))
         prices.observe(replace(work, epochs=found.epochs_done), found.seconds, found.compile_seconds)
+        prices.observe_start(found.import_seconds)
     return prices
 
 

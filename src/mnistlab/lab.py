@@ -229,7 +229,7 @@ def run(
         _keep_features([todo.cell for todo in _to_do(planned)], places, stop=stop, budget=allowance, notify=notify)
         stored = known.statuses(study.name)
         return conduct(
-            planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted}, measured=known.measured(),
+            planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted},
             settings=settings, budget=allowance, stop=stop, on_progress=on_progress, on_event=on_event,
             keeper=keeper_of(study, keep, infos, known, places, notify), notify=notify,
         )  # fmt: skip

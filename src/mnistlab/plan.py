@@ -65,13 +65,19 @@ class PlannedCell:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a study will train: its cells, and the groups to do, round by round, the longest of a round first."""
+    """What a study will train: its cells, and the groups to do, round by round, the longest of a round first.
+
+    `to_measure` holds a cell of every architecture that has yet to be measured alone, by architecture key;
+    `other_seconds` is what starting the processes and measuring will take.
+    """
 
     study: Study
     cells: tuple[PlannedCell, ...]
     rounds: tuple[tuple[Group, ...], ...]
     sizes: dict[str, CellSize]
     workers: int
+    to_measure: dict[str, PlannedCell]
+    other_seconds: float
 
     def size_of(self, cell: Cell) -> CellSize:
         """Size of one of its cells."""
@@ -109,8 +115,8 @@ class Plan:
 
     @property
     def seconds(self) -> Estimate:
-        """Predicted wall-clock seconds of what is to do."""
-        return total([group.seconds for group in self.groups], self.workers)
+        """Predicted wall-clock seconds of what is to do, from the first process' start to the last measurement."""
+        return total([group.seconds for group in self.groups], self.workers, self.other_seconds)
 
 
 def cell_size(cell: Cell, info: DatasetInfo) -> CellSize:
@@ -165,7 +171,7 @@ def work_of(cell: Cell, size: CellSize, program: Program) -> Work:
 
 
 def make_plan(
-    study: Study, *, sizes: dict[str, CellSize], finished: Collection[str], prices: Prices,
+    study: Study, *, sizes: dict[str, CellSize], finished: Collection[str], measured: Collection[str], prices: Prices,
     program_of: Callable[[Cell, int, int], Program], workers: int,
 ) -> Plan:  # fmt: skip
     """What is left of a study, in rounds: of every cell the seeds that one program trains together, then the next.
@@ -177,6 +183,8 @@ def make_plan(
         Cell id → `CellSize`.
     finished : collection of str
         Ids of runs that need not be trained again.
+    measured : collection of str
+        Architecture keys that have their measurement already.
     prices : Prices
     program_of : callable
         What trains a cell of so many steps with the seed of such an index among the study's.
@@ -212,7 +220,12 @@ def make_plan(
     planned = [PlannedCell(cell, size := sizes[cell.id], len(study.seeds), to_do[cell.id],
                            program_of(cell, size.n_steps(cell), 0), total(costs[cell.id], 1))
                for cell in study.cells]  # fmt: skip
-    return Plan(study, tuple(planned), tuple(rounds), sizes, workers)
+    first_of: dict[str, PlannedCell] = {}
+    for found in planned:
+        first_of.setdefault(architecture_key(found.cell, found.size), found)
+    to_measure = {key: found for key, found in first_of.items() if key not in measured}
+    other = (prices.start_seconds if rounds else 0.0) + len(to_measure) * prices.probe_seconds
+    return Plan(study, tuple(planned), tuple(rounds), sizes, workers, to_measure, other)
 
 
 def architecture_key(cell: Cell, size: CellSize) -> str:

@@ -54,6 +54,11 @@ _GUESS = {
 _SLOWEST = _GUESS["reference keras"]  # for an engine nobody has timed yet
 _FIRST_GUESS_FACTOR = 3.0
 
+# The same of a process until it can train (importing the frameworks, nearly all of it), and of what a probe takes then.
+_START_SECONDS = 2.0
+_PROBE_SECONDS = 2.0
+_SHORTEST_START_SECONDS = 0.1  # what a process that runs already still imports for a framework is less
+
 
 def _compiling(work: Work) -> float:
     start, per_layer, *_ = _GUESS.get(work.engine, _SLOWEST)
@@ -74,6 +79,7 @@ class Prices:
     _alike: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _log_ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _compile_ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _starts: list[float] = field(default_factory=list)
     _known: dict[str, Estimate] = field(default_factory=dict)  # what `seconds` said since the last observation
 
     def observe(self, work: Work, seconds: float, compile_seconds: float) -> None:
@@ -85,6 +91,21 @@ class Prices:
             self._alike[work.key].append(training)
             self._log_ratios[work.engine].append(math.log(training / _training(work)))
             self._compile_ratios[work.engine].append(compile_seconds / _compiling(work))
+
+    def observe_start(self, import_seconds: float) -> None:
+        """Take in what a run's process spent on imports before it: the first run of a process pays for its start."""
+        if import_seconds > _SHORTEST_START_SECONDS:
+            self._starts.append(import_seconds)
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds until a new process can train."""
+        return statistics.median(self._starts or [_START_SECONDS])
+
+    @property
+    def probe_seconds(self) -> float:
+        """Seconds of measuring one architecture alone, in a process of its own."""
+        return self.start_seconds + _PROBE_SECONDS
 
     def seconds(self, work: Work) -> Estimate:
         """Seconds from end to end in one process, with a 95 % prediction interval; n counts the runs it rests on.
@@ -113,7 +134,8 @@ class Prices:
         return Estimate(value, value / factor, value * factor, 0.95, len(alike) or len(ratios), "prediction")
 
 
-def total(estimates: Sequence[Estimate], workers: float) -> Estimate:
-    """Wall-clock seconds of many runs on `workers` processes; their errors are taken to go together."""
-    value, low, high = (sum(getattr(e, name) or 0.0 for e in estimates) / workers for name in ("value", "low", "high"))
+def total(estimates: Sequence[Estimate], workers: float, other_seconds: float = 0.0) -> Estimate:
+    """Wall-clock seconds of many runs on `workers` processes, and others' besides; errors are taken to go together."""
+    names = "value", "low", "high"
+    value, low, high = (sum(getattr(e, name) or 0.0 for e in estimates) / workers + other_seconds for name in names)
     return Estimate(value, low, high, 0.95, max((e.n for e in estimates), default=0), "prediction")

@@ -34,17 +34,18 @@ def conducted(
     study = Study("faulty", tuple(cells), (0,))
     sizes = {c.id: cell_size(c, catalog.info("digits")) for c in cells}
     prices = prices or Prices()
-    plan = make_plan(study, sizes=sizes, finished=open_store(path).finished(), prices=prices, workers=1,
-                     program_of=lambda c, *_: Program("nonesuch" if c in unknown_engine else "reference"))  # fmt: skip
+    measured = [architecture_key(c, sizes[c.id]) for c in cells] if measured is None else measured
+    plan = make_plan(study, sizes=sizes, finished=open_store(path).finished(), measured=measured, prices=prices,
+                     program_of=lambda c, *_: Program("nonesuch" if c in unknown_engine else "reference"),
+                     workers=1)  # fmt: skip
     given = timeouts or {}
     rounds = [[replace(g, timeout_seconds=given.get(g.runs[0].cell, 600.0)) for g in groups] for groups in plan.rounds]
     plan = replace(plan, rounds=tuple(map(tuple, rounds)))
-    measured = [architecture_key(c, sizes[c.id]) for c in cells] if measured is None else measured
     with open_writer(path, holder="test") as writer:
         writer.register_study(study, sizes, [Run(c, 0) for c in cells])
         statuses = open_store(path).statuses("faulty")
         return conduct(plan, writer, prices, statuses={Run(c, 0).id: statuses[Run(c, 0).id] for c in cells},
-                       measured=measured, settings=WorkerSettings(path.parent),
+                       settings=WorkerSettings(path.parent),
                        budget=budget or Budget(None, 0.0), stop=Stop(),
                        on_progress=[].append if progress is None else progress.append,
                        notify=[].append if told is None else told.append)  # fmt: skip

@@ -1,19 +1,18 @@
 """Cohorts: networks of one shape trained side by side by one compiled program, each as if it were alone.
 
-A framework says what a network is, as pure functions of one member (`Shape`), and how a run of it begins (`Member`).
-Here members are stacked along an axis, compiled once, and fed: data lie on the device as bytes, an epoch is a loop
-inside the program, and at the end of its epoch a member that is finished leaves its place to the next run. No member's
-numbers depend on who trains beside it, on its place, or on when the program paused: only on the program's shape.
+A framework says what a network is (`Shape`) and how a run of it begins (`Member`). Here members are stacked along an
+axis and fed: data lie on the device as bytes, an epoch is a loop inside the program, and at the end of its epoch a
+member that is finished leaves its place to the next run. No member's numbers depend on who trains beside it, on its
+place, or on when the program paused: only on the program's shape.
 """
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,66 +28,14 @@ from mnistlab.engines.base import (
     weights_sha256,
 )
 from mnistlab.engines.canary import check_jax
-from mnistlab.engines.programs import CELLS_OF_ONE_SEED, Program, companions
+from mnistlab.engines.compiled import EXAMPLES_PER_CALL, CompiledShape, Member, Shape, State, now
+from mnistlab.engines.programs import Program, companions
 from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult, StoppedBy
 from mnistlab.spec import Cell, Run
 
-_EXAMPLES_PER_CALL = 2**14  # an epoch is cut so; members of different training size share a program this way
-_PREDICT_BATCH = 2_000
 _SHAPES_KEPT = 12  # compiled programs of at most so many shapes stay in a process
-
-State = Any  # a pytree of arrays of one member; a cohort's have a leading axis `member`
-
-
-class Member(Protocol):
-    """A run at its start: `state` is what its first step takes."""
-
-    state: State
-
-    def order(self) -> NDArray[np.integer[Any]]:
-        """Positions of the training examples in the order of the next epoch, (n_train,)."""
-        ...
-
-    def rates(self, first: int, count: int) -> NDArray[np.floating[Any]]:
-        """Step sizes of `count` steps from step `first` of the whole training on."""
-        ...
-
-    def stops(self, train_loss: float) -> bool:
-        """Whether the framework's own rule ends the training after an epoch of this loss."""
-        ...
-
-
-class Shape(Protocol):
-    """One architecture and optimizer as pure functions of one member.
-
-    `dtype` is that of features, weights and step sizes. `step` takes a state, a step size, features (b, n_features) and
-    classes (b,), and returns the next state and the loss of the batch, penalties included; `predict` gives
-    probabilities. Both are traced by JAX.
-    """
-
-    dtype: Any
-
-    def begin(self, run: Run, data: PreparedData) -> Member:
-        """A run of this shape at its start."""
-        ...
-
-    def step(self, state: State, rate: Any, X: Any, y: Any) -> tuple[State, Any]:
-        """One step: the next state, and the loss before it."""
-        ...
-
-    def predict(self, state: State, X: Any) -> Any:
-        """Probabilities, (b, n_classes)."""
-        ...
-
-    def weights(self, state: State) -> list[NDArray[Any]]:
-        """Trained arrays, layer by layer, as the framework's own model holds them."""
-        ...
-
-    def layers(self, state: State) -> list[NDArray[Any]]:
-        """The same with a column of the last layer for every class of the data set."""
-        ...
 
 
 class Cohorts:
@@ -99,7 +46,7 @@ class Cohorts:
     differences: Callable[[Cell], tuple[str, ...]] = staticmethod(lambda _cell: ())
 
     def __init__(self) -> None:
-        self._trusted, self._programs = False, dict[Any, _Programs]()
+        self._trusted, self._programs = False, dict[Any, CompiledShape]()
         self._rows: NDArray[Any] | None = None  # of the last data set, and the same on the device
         self._table: Any = None
 
@@ -130,11 +77,11 @@ class Cohorts:
             self._rows, self._table = rows, jax.block_until_ready(jax.numpy.asarray(rows))
         return self._table
 
-    def _programs_of(self, cell: Cell, program: Program, data: PreparedData) -> "_Programs":
+    def _programs_of(self, cell: Cell, program: Program, data: PreparedData) -> CompiledShape:
         key = (companions(Run(cell, 0), ""), program, data.rows.shape, data.labels.shape)
-        start = _now()
-        programs = self._programs.pop(key, None) or _Programs(self.make_shape(cell, data), program, cell, data)
-        programs.unpaid += _now() - start
+        start = now()
+        programs = self._programs.pop(key, None) or CompiledShape(self.make_shape(cell, data), program, cell, data)
+        programs.unpaid += now() - start
         self._programs[key] = programs  # the last used stand last
         if len(self._programs) > _SHAPES_KEPT:
             self._forget()
@@ -147,79 +94,6 @@ class Cohorts:
         for key in [*self._programs][: _SHAPES_KEPT // 2]:
             del self._programs[key]
         jax.clear_caches()
-
-
-class _Programs:
-    """The compiled functions of one shape, each made when first called; `unpaid` counts what that took."""
-
-    def __init__(self, shape: Shape, program: Program, cell: Cell, data: PreparedData) -> None:
-        self.shape, self.members, self.shared = shape, program.members, program.kind == CELLS_OF_ONE_SEED
-        self.batch_size, self.divisor = cell.training.batch_size, data.divisor
-        self.n_tables = program.members if cell.features.learns and not self.shared else 1
-        self.unpaid = np.zeros(2)  # wall-clock and processor seconds
-        self._compiled: dict[Any, Any] = {}
-
-    def chunk(self, state: State, table: Any, labels: Any, order: Any, rates: Any, n_steps: Any) -> Any:
-        """State after `n_steps` steps of all members, and the losses (steps, members)."""
-        return self._call("chunk", self._chunk, (state, table, labels, order, rates, n_steps))
-
-    def tail(self, state: State, table: Any, labels: Any, rows: Any, rate: Any) -> Any:
-        """One step of one member, on a batch of any length."""
-        return self._call(("tail", len(rows)), self._tail, (state, table, labels, rows, rate))
-
-    def predict(self, state: State, table: Any, rows: NDArray[np.int32]) -> NDArray[Any]:
-        """Probabilities of one member for rows of the table."""
-        found = []
-        for start in range(0, len(rows), _PREDICT_BATCH):
-            batch = np.zeros(_PREDICT_BATCH, np.int32)
-            batch[: len(rows) - start] = rows[start : start + _PREDICT_BATCH]
-            found.append(np.asarray(self._call("predict", self._predict, (state, table, batch))))
-        return np.concatenate(found)[: len(rows)]
-
-    def _call(self, name: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        if name not in self._compiled:
-            import jax
-
-            start = _now()
-            lowered = jax.jit(function, donate_argnums=(0,) if name == "chunk" else ()).lower(*arguments)
-            # A step that is taken once an epoch is sooner compiled plainly than well, where the processor compiles it.
-            # Then tanh and its like are as exact as float32 is, whatever the type.
-            in_float32 = self.shape.dtype == np.float32
-            plain = isinstance(name, tuple) and in_float32 and jax.default_backend() == "cpu"
-            options: Any = {"xla_backend_optimization_level": 0} if plain else {}
-            self._compiled[name] = lowered.compile(compiler_options=options)
-            self.unpaid += _now() - start
-        return self._compiled[name](*arguments)
-
-    def _chunk(self, state: State, table: Any, labels: Any, order: Any, rates: Any, n_steps: Any) -> Any:
-        import jax
-        import jax.numpy as jnp
-
-        of_batch = None if self.shared else 0
-        step = jax.vmap(self.shape.step, in_axes=(0, 0, of_batch, of_batch))
-        if self.members == 1:  # an axis of one makes the compiler copy every kernel in every step
-            state, order, rates = jax.tree.map(lambda array: array[0], state), order[:, 0], rates[:, 0]
-            step = self.shape.step
-
-        def body(i: Any, carried: Any) -> Any:
-            state, losses = carried
-            state, loss = step(state, rates[i], self._features(table, order[i]), _rows(labels, order[i]))
-            return state, losses.at[i].set(loss)
-
-        state, losses = jax.lax.fori_loop(0, n_steps, body, (state, jnp.zeros(rates.shape, rates.dtype)))
-        if self.members == 1:
-            return jax.tree.map(lambda array: array[None], state), losses[:, None]
-        return state, losses
-
-    def _tail(self, state: State, table: Any, labels: Any, rows: Any, rate: Any) -> Any:
-        return self.shape.step(state, rate, self._features(table, rows), _rows(labels, rows))
-
-    def _predict(self, state: State, table: Any, rows: Any) -> Any:
-        return self.shape.predict(state, self._features(table, rows))
-
-    def _features(self, table: Any, rows: Any) -> Any:
-        features = _rows(table, rows).astype(self.shape.dtype)
-        return features if self.divisor == 1 else features / self.divisor
 
 
 @dataclass(slots=True)
@@ -245,7 +119,7 @@ class _Cohort:
     """The runs of one call: places, the device's arrays, and the loop over epochs."""
 
     def __init__(
-        self, engine: Cohorts, programs: _Programs, program: Program, runs: Sequence[Run], prepare: Prepare,
+        self, engine: Cohorts, programs: CompiledShape, program: Program, runs: Sequence[Run], prepare: Prepare,
         environment: Environment, on_epoch: OnEpoch,
     ) -> None:  # fmt: skip
         self.engine, self.programs, self.program, self.prepare = engine, programs, program, prepare
@@ -280,7 +154,7 @@ class _Cohort:
 
     def _begin(self, index: int, run: Run) -> None:
         data, patience = self.prepare(run), run.cell.training.early_stopping_patience
-        start = _now()
+        start = now()
         place = _Place(run, data, self.programs.shape.begin(run, data), EarlyStopping(patience) if patience else None)
         self._upload(index, run, data)
         if self.state is None:
@@ -289,7 +163,7 @@ class _Cohort:
             members = range(self.program.members)
             self.state = jax.tree.map(lambda array: np.stack([array for _ in members]), place.member.state)
         self.changed[index] = place.member.state
-        place.cost["build"] += _now() - start
+        place.cost["build"] += now() - start
         self._draw_order(index, place)
         self.places[index] = place
 
@@ -317,7 +191,7 @@ class _Cohort:
     def _train(self) -> None:
         """As many steps as no member's epoch is short of; a shorter last batch is left."""
         active, size, members = self._active(), self.programs.batch_size, self.program.members
-        longest = max(1, _EXAMPLES_PER_CALL // size)
+        longest = max(1, EXAMPLES_PER_CALL // size)
         n_steps = min(longest, *(len(place.order) // size - place.at for _, place in active))
         order = np.zeros((longest, members, size), np.int32)
         rates = np.zeros((longest, members), self.programs.shape.dtype)
@@ -410,9 +284,9 @@ class _Cohort:
 
         Members' steps are of equal size. The shares of empty places are charged to nobody: they count as idle.
         """
-        start, unpaid = _now(), self.programs.unpaid.copy()
+        start, unpaid = now(), self.programs.unpaid.copy()
         yield
-        spent = _now() - start - (self.programs.unpaid - unpaid)
+        spent = now() - start - (self.programs.unpaid - unpaid)
         for place in places:
             place.cost[part] += spent / shares
 
@@ -423,15 +297,6 @@ class _Cohort:
         place.cost["build"] += share
         (build, steps, evaluation), cpu = zip(*(place.cost[part].tolist() for part in place.cost), strict=True)
         return Ledger(compile_seconds=build, steps_seconds=steps, evaluation_seconds=evaluation, cpu_seconds=sum(cpu))
-
-
-def _now() -> NDArray[np.float64]:
-    """Wall-clock and processor seconds."""
-    return np.array([time.perf_counter(), time.process_time()])
-
-
-def _rows(table: Any, rows: Any) -> Any:
-    return table.at[rows].get(mode="promise_in_bounds")
 
 
 # Once an epoch a member's state passes through the host: a program for it would take longer to compile than it saves.

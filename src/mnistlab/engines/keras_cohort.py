@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlab.dnn_model import create_dnn_model, create_optimizer, import_keras, kernel_initializer, learning_rate
-from mnistlab.engines.cohort import Cohorts, State
+from mnistlab.engines.cohort import Cohorts
+from mnistlab.engines.compiled import State
 from mnistlab.preprocessing import PreparedData
 from mnistlab.seeds import stream, stream_seed
 from mnistlab.spec import Cell, Run

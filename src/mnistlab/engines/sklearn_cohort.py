@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils import shuffle
 
-from mnistlab.engines.cohort import Cohorts, State
+from mnistlab.engines.cohort import Cohorts
+from mnistlab.engines.compiled import State
 from mnistlab.engines.sklearn_engine import softmax_layer, weights_of
 from mnistlab.ffn_model import classifier_parameters, differences_from_keras
 from mnistlab.preprocessing import PreparedData
