@@ -25,6 +25,7 @@ def run_of(framework, width=16, features=("scale",), seed=1):
 
 
 SKLEARN, KERAS = run_of("sklearn"), run_of("keras")
+WITHOUT_DATA = Run(Cell(Architecture((16,)), dataset="mnist", training=KERAS.cell.training), 1)
 OWN_FIT, PAIR = Program("reference"), Program("population", SEEDS_OF_ONE_CELL, 2)
 ALONE = [(OWN_FIT, [SKLEARN]), (OWN_FIT, [KERAS]), (PAIR, [SKLEARN, run_of("sklearn", seed=2)]), (PAIR, [KERAS])]
 AFTER_OTHERS = [
@@ -32,6 +33,7 @@ AFTER_OTHERS = [
     (Program("nonesuch"), [run_of("sklearn", 4)]),
     (PAIR, [run_of("keras", seed=3), run_of("keras", seed=2), KERAS]),
     (OWN_FIT, [KERAS]),
+    (PAIR, [WITHOUT_DATA, run_of("keras", seed=4), run_of("keras", seed=5)]),
     (OWN_FIT, [run_of("sklearn", 4, seed=3), SKLEARN]),
     (PAIR, [SKLEARN]),
     (OWN_FIT, [KERAS]),
@@ -90,9 +92,18 @@ def test_a_run_gives_the_same_bits_in_another_process_and_after_other_runs(sent,
 
 @pytest.mark.slow
 def test_a_fault_of_a_trainer_is_one_line_and_the_process_goes_on(sent):
-    [failed] = [r for r in sent.after_others.results if r.status != "done"]
+    failed, _ = [r for r in sent.after_others.results if r.status != "done"]
     assert (failed.status, failed.reason, failed.run) == ("failed", "KeyError: 'nonesuch'", run_of("sklearn", 4))
     assert sent.after_others.results[-1].status == "done"
+
+
+@pytest.mark.slow
+def test_a_run_at_fault_takes_none_of_its_group_along(sent):
+    first = next(i for i, r in enumerate(sent.after_others.results) if r.run.cell == WITHOUT_DATA.cell)
+    outcomes = {r.run: (r.status, r.reason) for r in sent.after_others.results[first - 2 : first + 3]}
+    status, reason = outcomes[WITHOUT_DATA]
+    assert (status, reason.split(":")[0]) == ("failed", "DataError")
+    assert {outcomes.get(run_of("keras", seed=seed)) for seed in (4, 5)} == {("done", "")}
 
 
 def test_a_process_that_was_not_initialized_says_so():

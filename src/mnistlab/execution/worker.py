@@ -149,24 +149,36 @@ def train_group(program: Program, runs: Sequence[Run]) -> int:
     """
     worker = _current()
     waiting = {run.id: run for run in runs}
+    together = [list(runs)]
+    while together:
+        some = together.pop()
+        try:
+            _train(worker, program, some, waiting)
+        except Exception as fault:  # noqa: BLE001 - whatever a trainer raises, the study goes on
+            left = [run for run in some if run.id in waiting]
+            if len(left) > 1:  # whose fault it is shows when each is trained by itself
+                together += [[run] for run in left]
+            elif left:
+                failed = failed_result(left[0], program.engine, _one_line(fault), worker.settings)
+                _send(worker, failed, time.process_time(), waiting)
+    gc.collect()
+    return resources.resident_bytes()
 
+
+def _train(worker: _Worker, program: Program, runs: Sequence[Run], waiting: dict[str, Run]) -> None:
     def on_epoch(run: Run, record: EpochRecord) -> None:
         worker.send("epoch", run.id, record.epoch)
 
+    trainer = worker.engine(program.engine, runs[0].cell.framework)
     cpu = time.process_time()
-    try:
-        trainer = worker.engine(program.engine, runs[0].cell.framework)
+    for result in trainer.train(runs, program, worker.prepare, worker.environment_of(runs[0]), on_epoch):
+        _send(worker, result, cpu, waiting)
         cpu = time.process_time()
-        for result in trainer.train(runs, program, worker.prepare, worker.environment_of(runs[0]), on_epoch):
-            del waiting[result.run.id]
-            worker.send("result", worker.settle(result, cpu, last=not waiting))
-            cpu = time.process_time()
-    except Exception as fault:  # noqa: BLE001 - whatever a trainer raises, the study goes on
-        for run in waiting.values():
-            failed = failed_result(run, program.engine, _one_line(fault), worker.settings)
-            worker.send("result", worker.settle(failed, cpu, last=run is [*waiting.values()][-1]))
-    gc.collect()
-    return resources.resident_bytes()
+
+
+def _send(worker: _Worker, result: RunResult, cpu_start: float, waiting: dict[str, Run]) -> None:
+    del waiting[result.run.id]
+    worker.send("result", worker.settle(result, cpu_start, last=not waiting))
 
 
 def probe(engine: str, run: Run, architecture_key: str) -> Measurement:
