@@ -29,7 +29,7 @@ def first_guess(work):
 def test_runs_alike_cost_their_mean(seconds):
     prices = Prices()
     for second in seconds:
-        prices.observe(SMALL, second, 0.0)
+        prices.observe(SMALL, second, 0.0, 0.0)
     price = prices.seconds(SMALL)
     assert price.value == pytest.approx(statistics.fmean(seconds))
     assert price.low < price.value < price.high
@@ -39,14 +39,14 @@ def test_runs_alike_cost_their_mean(seconds):
 @given(scale=st.floats(0.01, 100))
 def test_a_first_guess_is_scaled_by_what_the_machine_showed(scale):
     prices = Prices()
-    prices.observe(SMALL, scale * first_guess(SMALL), scale * 2.3)  # of which it takes 2.3 s for compilation
+    prices.observe(SMALL, scale * first_guess(SMALL), scale * 2.3, 0.0)  # of which it takes 2.3 s for compilation
     assert prices.seconds(LARGE).value == pytest.approx(scale * first_guess(LARGE))
     assert prices.seconds(LARGE).n == 1
 
 
 def test_one_framework_says_nothing_of_the_other():
     prices = Prices()
-    prices.observe(SMALL, 1_000.0, 10.0)
+    prices.observe(SMALL, 1_000.0, 10.0, 0.0)
     assert prices.seconds(OTHER) == Prices().seconds(OTHER)
 
 
@@ -67,7 +67,7 @@ def test_intervals_hold_about_as_many_planted_times_as_they_promise(spread):
                   10**5) for i in range(400)]  # fmt: skip
     prices = Prices()
     for work in works[:100]:
-        prices.observe(work, seconds(work), 0.0)
+        prices.observe(work, seconds(work), 0.0, 0.0)
     kept = [prices.seconds(work).low <= seconds(work) <= prices.seconds(work).high for work in works[100:]]
     assert statistics.fmean(kept) > 0.9
     again = [prices.seconds(work).low <= seconds(work) <= prices.seconds(work).high for work in works[:100]]
@@ -77,8 +77,8 @@ def test_intervals_hold_about_as_many_planted_times_as_they_promise(spread):
 def test_the_interval_of_many_alike_follows_their_spread():
     steady, shaky = Prices(), Prices()
     for second in (9.9, 10.0, 10.1, 10.0):
-        steady.observe(SMALL, second, 0.0)
-        shaky.observe(SMALL, second * (1.6 if second == 10.1 else 1.0), 0.0)
+        steady.observe(SMALL, second, 0.0, 0.0)
+        shaky.observe(SMALL, second * (1.6 if second == 10.1 else 1.0), 0.0, 0.0)
     assert steady.seconds(SMALL).high == pytest.approx(10 * 1.15)
     assert shaky.seconds(SMALL).high / shaky.seconds(SMALL).value > 1.4
 
@@ -86,7 +86,7 @@ def test_the_interval_of_many_alike_follows_their_spread():
 @pytest.mark.parametrize("seconds", [0.0, -1.0])
 def test_a_time_that_cannot_be_is_not_learned_from(seconds):
     prices = Prices()
-    prices.observe(SMALL, seconds, 0.0)
+    prices.observe(SMALL, seconds, 0.0, 0.0)
     assert prices.seconds(SMALL) == Prices().seconds(SMALL)
 
 
@@ -108,5 +108,12 @@ def test_a_total_is_the_sum_over_the_processes(seconds, workers):
 def test_compilation_that_is_mostly_found_ready_is_not_expected_again():
     prices = Prices()
     for compile_seconds in (3.0, 0.0, 0.0):
-        prices.observe(SMALL, 5.0 + compile_seconds, compile_seconds)
+        prices.observe(SMALL, 5.0 + compile_seconds, compile_seconds, 0.0)
     assert prices.seconds(SMALL).value == pytest.approx(5.0)
+
+
+@given(steps=st.floats(0, 9), filled=st.sampled_from([0.2, 0.25, 0.5, 1.0]))
+def test_empty_places_cost_steps_and_compilation_but_no_evaluation(steps, filled):
+    prices = Prices()
+    prices.observe(SMALL, 10.0, 1.0, steps)
+    assert prices.seconds(SMALL, filled).value == pytest.approx((1.0 + steps) / filled + 9.0 - steps)

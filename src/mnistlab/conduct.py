@@ -168,8 +168,9 @@ class _Conductor:
         return [work_of(run.cell, self.plan.size_of(run.cell), group.program) for run in group.runs]
 
     def seconds(self, works: list[Work]) -> float:
-        """Of a group; an empty place of its program costs as much as a full one."""
-        return sum(self.prices.seconds(work).value or 0.0 for work in works) * works[0].members / len(works)
+        """Of a group."""
+        filled = len(works) / works[0].members
+        return sum(self.prices.seconds(work, filled).value or 0.0 for work in works)
 
     def take(self, event: "Event") -> None:
         from mnistlab.execution.local import Finished, Started
@@ -199,7 +200,9 @@ class _Conductor:
         cell = result.run.cell
         program = Program.of(result.engine, result.program)
         work = replace(work_of(cell, self.plan.size_of(cell), program), epochs=result.epochs_done)
-        self.prices.observe(work, result.ledger.end_to_end_seconds, result.ledger.compile_seconds)
+        ledger = result.ledger
+        self.prices.observe(work, ledger.end_to_end_seconds, ledger.compile_seconds, ledger.steps_seconds)
+        self.prices.observe_start(ledger.import_seconds)
         if result.validation is not None:
             self.validation[cell.id].append(result.validation.accuracy)
             self.n_validation[cell.id] = len(result.validation.predicted)

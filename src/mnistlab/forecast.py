@@ -54,6 +54,8 @@ def plan_here(
     runs = len(study.cells) * len(study.seeds)
     if workers is not None and workers < 1:
         raise ConfigurationError(f"--workers {workers}", "a whole number of 1 or more is needed")
+    if device == "gpu" and workers not in (None, 1):
+        raise ConfigurationError(f"--workers {workers}", "on a GPU one process trains", "--workers 1")
     if runs > max_runs:
         raise ConfigurationError(f"study {study.name}", f"{runs:,} runs are more than {max_runs:,}",
                                  f"--max-runs {runs} allows them")  # fmt: skip
@@ -83,7 +85,8 @@ def learned_prices(store: Store, device: str) -> Prices:
     here = describe(device=device, threads=threads_of_a_run(), data_sha256="")
     for found in store.timings(here.processor, here.threads, here.device):
         work = work_of(*cells[found.cell_id], Program.of(found.engine, found.program))
-        prices.observe(replace(work, epochs=found.epochs_done), found.seconds, found.compile_seconds)
+        work = replace(work, epochs=found.epochs_done)
+        prices.observe(work, found.seconds, found.compile_seconds, found.steps_seconds)
         prices.observe_start(found.import_seconds)
     return prices
 

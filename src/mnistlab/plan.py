@@ -145,15 +145,12 @@ def cell_size(cell: Cell, info: DatasetInfo) -> CellSize:
 def run_bytes(cell: Cell, size: CellSize, program: Program) -> int:
     """Memory of a process that trains by this program, or measures one such network by its framework's fit, in bytes.
 
-    The framework, the data as bytes and as float32 (where the features are learned, a copy for every place and one of
-    all), four copies of the parameters of every place and as many while a step is taken (weights, gradients, Adam's two
-    moments), the activations of a prediction in batches of 2,000; while `standardize` learns, its training part in
-    double precision.
+    The framework, the data as bytes and as float32, four copies of the parameters of every place and as many while a
+    step is taken (weights, gradients, Adam's two moments), the activations of a prediction in batches of 2,000; while
+    `standardize` learns, its training part in double precision.
     """
     examples = size.n_train + size.n_validation + size.n_test
     data = examples * size.n_features * 5 + size.n_train * size.n_classes * 4
-    if cell.features.learns and program.kind == SEEDS_OF_ONE_CELL:
-        data += 2 * program.members * examples * size.n_features * 4
     if "standardize" in cell.features.steps:
         data += size.n_train * size.n_features * 8
     activations = 2_000 * 4 * (size.n_features + sum(cell.architecture.hidden_layer_sizes))
@@ -204,9 +201,10 @@ def make_plan(
             together.setdefault(first, {}).setdefault((program, alike), []).append(run)
 
     def group(program: Program, runs: tuple[Run, ...]) -> Group:
-        parts, filled = [], len(runs) / program.members  # an empty place costs as much as a full one
+        parts = []
         for run in runs:
-            parts.append(total([prices.seconds(work_of(run.cell, sizes[run.cell.id], program))], filled))
+            work = work_of(run.cell, sizes[run.cell.id], program)
+            parts.append(prices.seconds(work, len(runs) / program.members))
             costs[run.cell.id].append(parts[-1])
         seconds = total(parts, 1)
         return Group(program, runs, seconds, max(_TIMEOUT_FLOOR_SECONDS, _TIMEOUT_FACTOR * (seconds.high or 0.0)))

@@ -53,6 +53,7 @@ _GUESS = {
 }
 _SLOWEST = _GUESS["reference keras"]  # for an engine nobody has timed yet
 _FIRST_GUESS_FACTOR = 3.0
+_STEP_SHARE = 0.8  # of training; the rest is evaluation
 
 # The same of a process until it can train (importing the frameworks, nearly all of it), and of what a probe takes then.
 _START_SECONDS = 2.0
@@ -80,14 +81,16 @@ class Prices:
     _log_ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _compile_ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _starts: list[float] = field(default_factory=list)
-    _known: dict[str, Estimate] = field(default_factory=dict)  # what `seconds` said since the last observation
+    _step_shares: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _known: dict[tuple[str, float], Estimate] = field(default_factory=dict)  # since the last observation
 
-    def observe(self, work: Work, seconds: float, compile_seconds: float) -> None:
+    def observe(self, work: Work, seconds: float, compile_seconds: float, steps_seconds: float) -> None:
         """Take in a finished run: its work with the epochs it really did, its seconds from end to end, and how many of
-        these were compilation, which is paid once by many or found ready."""
+        these were compilation, which is paid once by many or found ready, and steps, which empty places take too."""
         if seconds > compile_seconds >= 0:
             self._known.clear()
             training = seconds - compile_seconds
+            self._step_shares[work.engine].append(min(1.0, max(0.0, steps_seconds / training)))
             self._alike[work.key].append(training)
             self._log_ratios[work.engine].append(math.log(training / _training(work)))
             self._compile_ratios[work.engine].append(compile_seconds / _compiling(work))
@@ -107,18 +110,20 @@ class Prices:
         """Seconds of measuring one architecture alone, in a process of its own."""
         return self.start_seconds + _PROBE_SECONDS
 
-    def seconds(self, work: Work) -> Estimate:
+    def seconds(self, work: Work, filled: float = 1.0) -> Estimate:
         """Seconds from end to end in one process, with a 95 % prediction interval; n counts the runs it rests on.
+
+        `filled` is the share of its program's places that hold runs: an empty one takes its steps like a full one.
 
         Training: the mean of runs like it; else the first guess scaled by the median ratio of the engine's observed
         runs; else the guess alone, taken to be right within a factor of three. Compilation: the first guess, scaled by
         the median ratio of the engine's observed runs.
         """
-        if work.key not in self._known:
-            self._known[work.key] = self._predict(work)
-        return self._known[work.key]
+        if (work.key, filled) not in self._known:
+            self._known[work.key, filled] = self._predict(work, filled)
+        return self._known[work.key, filled]
 
-    def _predict(self, work: Work) -> Estimate:
+    def _predict(self, work: Work, filled: float) -> Estimate:
         alike, ratios = self._alike.get(work.key, []), self._log_ratios.get(work.engine, [])
         center, factor = statistics.median(ratios) if ratios else 0.0, _FIRST_GUESS_FACTOR
         if alike:
@@ -130,7 +135,9 @@ class Prices:
                 # 1.4826 turns a median absolute deviation into a standard deviation of normal errors.
                 deviation = 1.4826 * statistics.median([abs(ratio - center) for ratio in ratios])
                 factor = math.exp(max(0.2, 2 * deviation))
-        value = training + _compiling(work) * statistics.median(self._compile_ratios.get(work.engine) or [1.0])
+        steps = statistics.median(self._step_shares.get(work.engine) or [_STEP_SHARE])
+        compiling = _compiling(work) * statistics.median(self._compile_ratios.get(work.engine) or [1.0])
+        value = training * (steps / filled + 1 - steps) + compiling / filled
         return Estimate(value, value / factor, value * factor, 0.95, len(alike) or len(ratios), "prediction")
 
 

@@ -135,7 +135,7 @@ def _draw_cell(random, training):
         batch_norm=bool(random.random() < 0.4),
         dropout=float(random.choice([0, 0, 0.1, 0.4])),
     )
-    steps = [("scale",), ("scale",), ("standardize",), ("scale", "pca:20"), ("standardize", "pca:30")]
+    steps = [("scale",), ("scale",), ("scale",), ("deskew", "scale"), ("deskew",)]
     optimizer = str(random.choice(OPTIMIZERS))
     drawn = {
         "optimizer": optimizer, "schedule": str(random.choice(SCHEDULES)),

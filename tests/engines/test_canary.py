@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from mnistlab.engines.canary import check_jax
+from mnistlab.engines.canary import _patterns, check_jax
 from mnistlab.errors import MachineError
 
-N_PATTERNS = 5
+N_PATTERNS = len([*_patterns()])
 
 
 def compiled(one):

@@ -9,7 +9,7 @@ import pytest
 
 from mnistlab.datasets import catalog
 from mnistlab.engines.base import _ENGINES, get_engine, weights_sha256
-from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, Program, why_not_covered
+from mnistlab.engines.programs import ONE_NETWORK, SEEDS_OF_ONE_CELL, Program, why_not_covered
 from mnistlab.metrics import evaluate
 from mnistlab.network import TrainedNetwork
 from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
@@ -30,7 +30,10 @@ def train(name, framework, prepare_run, environment):
     engine = get_engine(name, framework)
 
     def train(*runs, prepare=prepare_run, on_epoch=lambda run, record: None):
-        program = Program("population", SEEDS_OF_ONE_CELL, 2) if name == "population" else Program("reference")
+        program = Program("reference")
+        if name == "population":
+            alone = runs[0].cell.features.learns
+            program = Program(name, ONE_NETWORK) if alone else Program(name, SEEDS_OF_ONE_CELL, 2)
         return list(engine.train(runs, program, prepare, environment, on_epoch))
 
     return train
@@ -48,6 +51,22 @@ def test_each_run_gives_one_result_that_names_it(train, framework):
     results = train(*runs)
     assert {result.run for result in results} == set(runs)
     assert all(result.status == "done" and result.reason == "" and result.members >= 1 for result in results)
+
+
+def test_every_seed_is_trained_on_the_features_it_has_learned(train, framework):
+    cell = cell_of(framework, features=Features(("standardize", "pca:20")), split=Split(train_fraction=0.5))
+    runs = [Run(cell, seed) for seed in (0, 1)]
+    together = {result.run: result for result in train(*runs)}
+    assert all(same(together[run], train(run)[0]) for run in runs)
+
+
+def test_a_rule_that_holds_in_the_last_epoch_asked_for_stopped_nothing(train, framework):
+    training = Training(epochs=60, batch_size=50, learning_rate=0.03, early_stopping_patience=2)
+    [free] = train(Run(cell_of(framework, training=training), 0))
+    assert (free.stopped_by, free.epochs_done < 60) == ("early_stopping", True)
+    asked = dataclasses.replace(training, epochs=free.epochs_done)
+    [result] = train(Run(cell_of(framework, training=asked), 0))
+    assert (result.stopped_by, result.epochs_done, result.best_epoch) == ("epochs", free.epochs_done, free.best_epoch)
 
 
 def test_a_network_learns_digits(train, framework):

@@ -47,7 +47,7 @@ def test_a_program_is_a_function_of_cell_seed_and_device(choice, cell, index, de
     assert program.engine == ("reference" if choice == "reference" or why_not_covered(cell, MANY) else "population")
     assert program.members >= 1
     assert (program.members == 1) == (program.kind not in (SEEDS_OF_ONE_CELL, CELLS_OF_ONE_SEED))
-    assert companions(Run(cell, index), program.kind) == companions(Run(cell, index), program.kind)
+    assert not (program.kind == SEEDS_OF_ONE_CELL and cell.features.learns)
 
 
 @given(choice=choices, cell=cells(), index=st.integers(0, 100), device=devices, rate=st.floats(1e-5, 1),

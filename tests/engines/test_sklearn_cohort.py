@@ -11,7 +11,7 @@ import pytest
 from sklearn.neural_network._base import log_loss
 
 from mnistlab.engines.base import weights_sha256
-from mnistlab.engines.programs import CELLS_OF_ONE_SEED, SEEDS_OF_ONE_CELL, Program
+from mnistlab.engines.programs import CELLS_OF_ONE_SEED, ONE_NETWORK, SEEDS_OF_ONE_CELL, Program
 from mnistlab.engines.sklearn_cohort import SklearnCohorts, SklearnShape, fitted_classifier
 from mnistlab.engines.sklearn_engine import SklearnEngine, weights_of
 from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
@@ -142,16 +142,16 @@ def test_a_batch_larger_than_the_training_part_is_one_short_batch(prepare_run, t
     assert_equal(found, trained(SklearnEngine(), REFERENCE, [run])[run], 1e-4)
 
 
-def test_a_loss_that_is_no_number_ends_its_run_alone(prepare_run, trained):
+def test_a_loss_that_is_no_number_ends_its_run_and_leaves_the_place_clean(prepare_run, trained):
     def prepare(run):
         data = prepare_run(run)
         huge = np.sign(data.rows) * np.float32(3e38)  # float32 holds it, but no sum of it
         return dataclasses.replace(data, rows=huge) if run.seed == 1 else data
 
-    # Members have rows of their own where features learn.
+    # Every run has rows of its own where features learn.
     cell = dataclasses.replace(cell_of(epochs=3), features=Features(("standardize",)))
     runs = [Run(cell, seed) for seed in range(3)]
-    found = trained(SklearnCohorts(), TWO, runs, prepare)
+    found = trained(SklearnCohorts(), Program("population", ONE_NETWORK), runs, prepare)
     expected = trained(SklearnEngine(), REFERENCE, runs, prepare)
     assert [found[run].status for run in runs] == ["done", "diverged", "done"]
     for run in runs:
@@ -189,7 +189,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 from mnistlab.datasets import catalog
-from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, Program
+from mnistlab.engines.programs import CELLS_OF_ONE_SEED, ONE_NETWORK, SEEDS_OF_ONE_CELL, Program
 from mnistlab.engines.sklearn_cohort import SklearnCohorts
 from mnistlab.ffn_model import classifier_parameters
 from mnistlab.preprocessing import prepare

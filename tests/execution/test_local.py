@@ -1,5 +1,6 @@
 """Real processes, fed with groups: what trains well, what fails in every way, what is stopped."""
 
+import os
 import threading
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ import pytest
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, Program
+from mnistlab.errors import MachineError
 from mnistlab.execution.local import EpochEnded, Finished, Started, execute, is_worn_out, probe_alone
 from mnistlab.execution.worker import WorkerSettings
 from mnistlab.plan import Group
@@ -185,6 +187,19 @@ def test_what_died_is_not_begun_again_past_the_budget(tmp_path):
         [child] = children()
         child.kill()
         assert (started, list(events)) == (Started(costly), [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["reference", "population"])
+def test_a_machine_whose_jax_computes_wrongly_ends_the_study(tmp_path, monkeypatch, engine):
+    """Planted by what Python imports at its start: no difference from NumPy is small enough."""
+    planted = "import mnistlab.engines.canary as canary; canary._TOLERANCE = -1"
+    (tmp_path / "sitecustomize.py").write_text(planted)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    groups = [group(engine=engine, framework="keras", width=width) for width in (4, 5)]
+    with closing(events_of(groups, tmp_path)) as events, pytest.raises(MachineError, match="computes wrongly here"):
+        list(events)
+    assert children() == []
 
 
 @pytest.mark.parametrize("fault", ["unknown engine", "killed"])

@@ -73,7 +73,8 @@ def test_the_parts_of_all_runs_of_a_process_sum_to_its_wall_clock(sent):
 @pytest.mark.slow
 def test_imports_are_paid_for_once(sent):
     results = sent.after_others.results
-    assert max(result.ledger.import_seconds for result in results) > 0.5
+    first_keras = next(result for result in results if result.run.cell.framework == "keras")
+    assert first_keras.ledger.import_seconds > 0.5
     assert results[-1].ledger.import_seconds == 0
 
 

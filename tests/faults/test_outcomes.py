@@ -82,7 +82,7 @@ def test_what_fails_is_kept_with_its_reason_and_the_study_goes_on(tmp_path):
 def test_a_run_past_the_budget_is_stopped_and_done_again_the_next_time(tmp_path):
     path, endless, prices = tmp_path / "lab.sqlite", cell(4, ENDLESS), Prices()
     work = work_of(endless, cell_size(endless, catalog.info("digits")), Program("reference"))
-    prices.observe(work, 0.001, 0.0)  # a prediction that is far too low
+    prices.observe(work, 0.001, 0.0, 0.001)  # a prediction that is far too low
     began = time.monotonic()
     for attempt in (1, 2):
         summary = conducted(path, [endless], budget=Budget(1.0, time.monotonic()), prices=prices)

@@ -116,7 +116,7 @@ def test_what_was_measured_and_how_long_runs_took_is_handed_over(example, store)
     assert store.measured() == {"key"}
     cells = [example.runs[0].cell.id, example.runs[2].cell.id]
     timings = store.timings("a processor", 1, "cpu")
-    expected = [Timing(cell, "reference", "p", 3, 0.25 + 0.5 + 2.0 + 0.125, 0.5, 1.5) for cell in cells]
+    expected = [Timing(cell, "reference", "p", 3, 0.25 + 0.5 + 2.0 + 0.125, 0.5, 2.0, 1.5) for cell in cells]
     assert sorted(timings, key=str) == sorted(expected, key=str)
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Weights, gradients and Adam's two moments are read, all but the gradients written: seven numbers of four bytes.
 OPTIMIZER_BYTES = 28
@@ -13,11 +14,11 @@ _ADD_BYTES = 12  # two numbers read, one written
 _BATCHES = 64  # different ones the loop goes through
 _DEVICE_NUMBERS = 2**26  # of an array that no cache of a GPU holds
 
-Product = tuple[int, int, int]
+Operands = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def products(sizes: Sequence[int], batch_size: int) -> list[Product]:
-    """The matrix products of one step, each as (rows, inner length, columns).
+def operands(sizes: Sequence[int], batch_size: int) -> list[Operands]:
+    """The factors of the matrix products of one step, as they lie in memory.
 
     Parameters
     ----------
@@ -27,14 +28,15 @@ def products(sizes: Sequence[int], batch_size: int) -> list[Product]:
 
     Returns
     -------
-    list of (int, int, int)
+    list of (float32 array, float32 array)
         Of every layer forward, weight gradient and, but for the first, input gradient.
     """
-    found = []
+    found = list[Operands]()
     for index, (n_in, n_out) in enumerate(pairwise(sizes)):
-        found += [(batch_size, n_in, n_out), (n_in, batch_size, n_out)]
+        X, W, error = (np.ones(shape, np.float32) for shape in ((batch_size, n_in), (n_in, n_out), (batch_size, n_out)))
+        found += [(X, W), (X.T, error)]
         if index:
-            found.append((batch_size, n_out, n_in))
+            found.append((error, W.T))
     return found
 
 
@@ -54,14 +56,7 @@ def limit_timer(sizes: Sequence[int], batch_size: int, device: str) -> Callable[
 
 
 def _numpy_products(sizes: Sequence[int], batch_size: int) -> Callable[[int], float]:
-    calls = list[tuple[Any, Any, Any]]()
-    for rows, inner, columns in products(sizes, batch_size):
-        left, right = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
-        if inner == batch_size:  # a weight gradient: BLAS is given the transposed batch as it lies
-            left = np.ones((inner, rows), np.float32).T
-        elif rows == batch_size and calls and (columns, inner) in pairwise(sizes):
-            right = np.ones((columns, inner), np.float32).T
-        calls.append((left, right, np.empty((rows, columns), np.float32)))
+    calls = [(left, right, left @ right) for left, right in operands(sizes, batch_size)]
 
     def all_products() -> None:
         for left, right, out in calls:
@@ -105,13 +100,20 @@ def _add(n_numbers: int) -> Callable[[int], float]:
 
 
 def _device_add() -> Callable[[int], float]:
-    """Seconds for every number of an addition on the device."""
+    """Seconds for every number of an addition on the device, which is given all additions before the first is done."""
     import jax
     import jax.numpy as jnp
 
-    one, add = jnp.ones(_DEVICE_NUMBERS, jnp.float32), jax.jit(jnp.add)
-    other = jax.block_until_ready(add(one, one))
-    return lambda n: _seconds_each(lambda: jax.block_until_ready(add(one, other)), min(n, 100)) / _DEVICE_NUMBERS
+    one, add = jnp.ones(_DEVICE_NUMBERS, jnp.float32), jax.jit(jnp.add, donate_argnums=0)
+
+    def additions(n: int) -> None:
+        total = jnp.zeros(_DEVICE_NUMBERS, jnp.float32)
+        for _ in range(n):
+            total = add(total, one)
+        jax.block_until_ready(total)
+
+    additions(1)
+    return lambda n: _seconds_each(lambda: additions(n), 1) / n / _DEVICE_NUMBERS
 
 
 def _seconds_each(action: Callable[[], object], times: int) -> float:

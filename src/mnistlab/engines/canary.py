@@ -4,6 +4,7 @@ JAX on the CPU has silently miscompiled products of a matrix and a vector under 
 (jax-ml/jax#39103). A network trained by such a program is wrong without a sign of it, hence the question.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,12 @@ Compile = Callable[[Members], Members]  # makes of it one for arrays with a lead
 
 _SHAPE = (8, 10, 64)  # members, rows, columns
 _TOLERANCE = 1e-4  # of the largest value; float32 rounding stays below a hundredth of it
+
+
+@functools.cache
+def trust_jax() -> None:
+    """`check_jax`, once a process."""
+    check_jax()
 
 
 def check_jax(compiled: Compile | None = None) -> None:
@@ -40,7 +47,8 @@ def check_jax(compiled: Compile | None = None) -> None:
     matrices, vectors = random.standard_normal(_SHAPE), random.standard_normal((n_members, n_columns))
     for name, of_jax, of_numpy in _patterns():
         expected = np.stack([of_numpy(*pair) for pair in zip(matrices, vectors, strict=True)])
-        found = compiled(of_jax)(matrices.astype(np.float32), vectors.astype(np.float32))
+        with jax.default_matmul_precision("highest"):  # as networks are trained; some devices round more by default
+            found = compiled(of_jax)(matrices.astype(np.float32), vectors.astype(np.float32))
         if not np.allclose(found, expected, rtol=0, atol=_TOLERANCE * np.abs(expected).max()):
             raise MachineError(f"jax {jax.__version__}", f"computes wrongly here: {name}",
                                "install another version: jax and jaxlib together")  # fmt: skip

@@ -27,9 +27,9 @@ from mnistlab.engines.base import (
     measure_parts,
     weights_sha256,
 )
-from mnistlab.engines.canary import check_jax
+from mnistlab.engines.canary import trust_jax
 from mnistlab.engines.compiled import EXAMPLES_PER_CALL, CompiledShape, Member, Shape, State, now
-from mnistlab.engines.programs import Program, companions
+from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, Program, companions
 from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult, StoppedBy
@@ -46,7 +46,8 @@ class Cohorts:
     differences: Callable[[Cell], tuple[str, ...]] = staticmethod(lambda _cell: ())
 
     def __init__(self) -> None:
-        self._trusted, self._programs = False, dict[Any, CompiledShape]()
+        self._fit = get_engine("reference", self.framework)  # which imports the framework, too
+        self._programs = dict[Any, CompiledShape]()
         self._rows: NDArray[Any] | None = None  # of the last data set, and the same on the device
         self._table: Any = None
 
@@ -54,9 +55,9 @@ class Cohorts:
         self, runs: Sequence[Run], program: Program, prepare: Prepare, environment: Environment, on_epoch: OnEpoch
     ) -> Iterator[RunResult]:
         """See `Engine.train`."""
-        if not self._trusted:
-            check_jax()
-            self._trusted = True
+        if program.kind == SEEDS_OF_ONE_CELL and runs[0].cell.features.learns:
+            raise ValueError("networks that learn features of their own cannot be trained side by side")
+        trust_jax()
         alike: dict[Any, list[Run]] = {}
         for run in runs:
             alike.setdefault(companions(run, program.kind), []).append(run)
@@ -67,7 +68,7 @@ class Cohorts:
 
     def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
         """What the framework's own `fit` costs: of a cohort nothing is alone."""
-        return get_engine("reference", self.framework).probe(run, data, n_steps)
+        return self._fit.probe(run, data, n_steps)
 
     def on_device(self, rows: NDArray[Any]) -> Any:
         """The features of a whole data set on the device, where they stay for the cohorts to come."""
@@ -126,8 +127,7 @@ class _Cohort:
         self.environment, self.on_epoch = environment, on_epoch
         self.waiting, self.unfinished = deque(runs), len(runs)
         self.places: list[_Place | None] = [None] * program.members
-        self.tables: list[Any] = [None] * programs.n_tables  # on the device
-        self.table: Any = None  # all of them, one below the other
+        self.table: Any = None  # of the whole data set, on the device
         self.labels: Any = None
         self.state: State = None
         self.changed: dict[int, State] = {}  # members' states that are not yet among those of all
@@ -156,7 +156,7 @@ class _Cohort:
         data, patience = self.prepare(run), run.cell.training.early_stopping_patience
         start = now()
         place = _Place(run, data, self.programs.shape.begin(run, data), EarlyStopping(patience) if patience else None)
-        self._upload(index, run, data)
+        self._upload(run, data)
         if self.state is None:
             import jax
 
@@ -164,29 +164,24 @@ class _Cohort:
             self.state = jax.tree.map(lambda array: np.stack([array for _ in members]), place.member.state)
         self.changed[index] = place.member.state
         place.cost["build"] += now() - start
-        self._draw_order(index, place)
+        self._draw_order(place)
         self.places[index] = place
 
-    def _upload(self, index: int, run: Run, data: PreparedData) -> None:
+    def _upload(self, run: Run, data: PreparedData) -> None:
         import jax.numpy as jnp
 
-        number = index % self.programs.n_tables
         if self.labels is None:
             self.labels = jnp.asarray(data.labels.astype(np.int32))
-        if self.programs.n_tables > 1 or self.tables[number] is None:
-            learned = run.cell.features.learns
-            self.tables[number] = jnp.asarray(data.rows) if learned else self.engine.on_device(data.rows)
-            filled = [table if table is not None else self.tables[number] for table in self.tables]
-            self.table = filled[0] if len(filled) == 1 else jnp.concatenate(filled)
-            if len(filled) > 1 and len(self.labels) < len(self.table):
-                self.labels = jnp.tile(self.labels, len(filled))
+        learned = run.cell.features.learns
+        if learned and not (self.programs.shared and self.table is not None):  # every seed has features of its own
+            self.table = jnp.asarray(data.rows)
+        elif self.table is None:
+            self.table = self.engine.on_device(data.rows)
 
-    def _rows(self, index: int, positions: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-        """Rows of the device's table for positions in the data set of a member."""
-        return (positions + index % self.programs.n_tables * len(self.tables[0])).astype(np.int32)
-
-    def _draw_order(self, index: int, place: _Place) -> None:
-        place.order, place.at, place.losses = self._rows(index, place.data.train[place.member.order()]), 0, []
+    @staticmethod
+    def _draw_order(place: _Place) -> None:
+        place.order = place.data.train[place.member.order()].astype(np.int32)
+        place.at, place.losses = 0, []
 
     def _train(self) -> None:
         """As many steps as no member's epoch is short of; a shorter last batch is left."""
@@ -218,7 +213,7 @@ class _Cohort:
         if not math.isfinite(loss):
             place.records.append(EpochRecord(epoch, None, None, None, None))
             return self._diverged(place)
-        predict = partial(self._predict, index, state)
+        predict = partial(self._predict, state)
         with self._paid("evaluation", [place]):
             record = measure_epoch(epoch, loss, predict, place.data)
         place.records.append(record)
@@ -228,9 +223,9 @@ class _Cohort:
             place.best = state
         stopped = self._stopped_by(place, loss)
         if stopped is None:
-            self._draw_order(index, place)
+            self._draw_order(place)
             return None
-        return self._done(index, place, stopped, state if place.best is None else place.best)
+        return self._done(place, stopped, state if place.best is None else place.best)
 
     def _last_batch(self, index: int, place: _Place) -> tuple[State, float]:
         """The member's state at the end of its epoch, and the mean loss over the examples of the epoch."""
@@ -246,22 +241,23 @@ class _Cohort:
 
     @staticmethod
     def _stopped_by(place: _Place, loss: float) -> StoppedBy | None:
+        by_rule = place.member.stops(loss)  # asked after every epoch: it counts them
+        if len(place.records) == place.run.cell.training.epochs:
+            return "epochs"
         if place.stopping and place.stopping.should_stop:
             return "early_stopping"
-        if place.member.stops(loss):
-            return "tol"
-        return "epochs" if len(place.records) == place.run.cell.training.epochs else None
+        return "tol" if by_rule else None
 
-    def _predict(self, index: int, state: State, part: PartLabels) -> NDArray[Any]:
-        return self.programs.predict(state, self.table, self._rows(index, part.indices))
+    def _predict(self, state: State, part: PartLabels) -> NDArray[Any]:
+        return self.programs.predict(state, self.table, part.indices.astype(np.int32))
 
-    def _done(self, index: int, place: _Place, stopped: StoppedBy, state: State) -> RunResult:
+    def _done(self, place: _Place, stopped: StoppedBy, state: State) -> RunResult:
         shape, cell, stopping = self.programs.shape, place.run.cell, place.stopping
         weights = shape.weights(state)
         if not all(np.isfinite(array).all() for array in weights):
             return self._diverged(place)
         with self._paid("evaluation", [place]):
-            test, validation = measure_parts(partial(self._predict, index, state), place.data)
+            test, validation = measure_parts(partial(self._predict, state), place.data)
         return RunResult(
             place.run, "done", "population", self.environment, self._ledger(place), program=str(self.program),
             members=self.program.members, epochs_done=len(place.records),
@@ -295,8 +291,9 @@ class _Cohort:
         share = self.programs.unpaid / self.unfinished
         self.programs.unpaid = self.programs.unpaid - share
         place.cost["build"] += share
-        (build, steps, evaluation), cpu = zip(*(place.cost[part].tolist() for part in place.cost), strict=True)
-        return Ledger(compile_seconds=build, steps_seconds=steps, evaluation_seconds=evaluation, cpu_seconds=sum(cpu))
+        wall, cpu = ({part: float(cost[clock]) for part, cost in place.cost.items()} for clock in (0, 1))
+        return Ledger(compile_seconds=wall["build"], steps_seconds=wall["steps"], evaluation_seconds=wall["evaluation"],
+                      cpu_seconds=sum(cpu.values()))  # fmt: skip
 
 
 # Once an epoch a member's state passes through the host: a program for it would take longer to compile than it saves.

@@ -72,7 +72,6 @@ class CompiledShape:
     def __init__(self, shape: Shape, program: Program, cell: Cell, data: PreparedData) -> None:
         self.shape, self.members, self.shared = shape, program.members, program.kind == CELLS_OF_ONE_SEED
         self.batch_size, self.divisor = cell.training.batch_size, data.divisor
-        self.n_tables = program.members if cell.features.learns and not self.shared else 1
         self.unpaid = np.zeros(2)  # wall-clock and processor seconds
         self._compiled: dict[Any, Any] = {}
 

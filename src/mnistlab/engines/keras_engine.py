@@ -18,7 +18,7 @@ from mnistlab.engines.base import (
     metered,
     weights_sha256,
 )
-from mnistlab.engines.canary import check_jax
+from mnistlab.engines.canary import trust_jax
 from mnistlab.engines.programs import Program
 from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
@@ -33,15 +33,14 @@ class KerasEngine:
     """Trains runs one after the other by `Model.fit`."""
 
     def __init__(self) -> None:
-        self._keras, self._trusted = import_keras(), False
+        self._keras = import_keras()
 
     def train(
         self, runs: Sequence[Run], program: Program, prepare: Prepare, environment: Environment, on_epoch: OnEpoch
     ) -> Iterator[RunResult]:
         """See `Engine.train`."""
-        if self._keras.backend.backend() == "jax" and not self._trusted:
-            check_jax()
-            self._trusted = True
+        if self._keras.backend.backend() == "jax":
+            trust_jax()
         for run in runs:
             yield _Training(self._keras, run, prepare(run), environment, on_epoch).result(str(program))
 

@@ -106,7 +106,7 @@ def _train_one(
         loss = math.nan if record.validation_loss is None else record.validation_loss
         if stopping and stopping.improved(epoch, loss):
             best[:] = [array.copy() for array in (*model.coefs_, *model.intercepts_)]
-        if stopping and stopping.should_stop:
+        if stopping and stopping.should_stop and epoch < training.epochs:
             stopped_by = "early_stopping"
             raise _StopTraining
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from mnistlab.errors import MachineError
 from mnistlab.execution import worker
 from mnistlab.execution.worker import WorkerSettings
 from mnistlab.instruments.resources import oom_kills
@@ -104,6 +105,11 @@ def execute(
     ------
     Started, EpochEnded, Finished
         A process that dies loses its own group alone, which is tried once more; after that its runs are `failed`.
+
+    Raises
+    ------
+    MachineError
+        A process found that this machine cannot be trusted to train.
     """
     kills, inbox = oom_kills(), queue.SimpleQueue[tuple[Any, ...]]()
     with _listening(inbox) as (address, authkey):
@@ -195,6 +201,9 @@ def _receive(state: _State, budget: Budget, kills: int) -> Iterator[Event]:
     number, future = content
     group, pool = state.active.pop(number)
     fault = future.exception()
+    if isinstance(fault, MachineError):
+        _end([pool])
+        raise fault
     if fault is None:
         sizes = state.sizes.setdefault(pool, [])
         sizes.append(future.result())

@@ -21,6 +21,7 @@ from mnistlab.datasets.catalog import Dataset
 from mnistlab.dnn_model import choose_backend
 from mnistlab.engines.base import Engine, get_engine
 from mnistlab.engines.programs import Program
+from mnistlab.errors import MachineError
 from mnistlab.instruments import environment, resources
 from mnistlab.preprocessing import PreparedData, prepare
 from mnistlab.processed import Processed, load_processed
@@ -99,10 +100,11 @@ class _Worker:
             self.processed[key] = load_processed(self.dataset(cell.dataset), cell.features, self.settings.processed_dir)
         return self.processed.get(key)
 
-    def environment_of(self, run: Run) -> Environment:
+    def environment_of(self, run: Run, engine: str) -> Environment:
         data = self.dataset(run.cell.dataset).sha256
-        # scikit-learn computes on the processor, whatever device Keras was given.
-        device = self.settings.device if run.cell.framework == "keras" else "cpu"
+        # scikit-learn's own fit computes on the processor, whatever device JAX was given.
+        on_processor = (engine, run.cell.framework) == ("reference", "sklearn")
+        device = "cpu" if on_processor else self.settings.device
         return environment.describe(device=device, threads=self.settings.threads, data_sha256=data)
 
     def settle(self, result: RunResult, cpu_start: float, last: bool) -> RunResult:
@@ -145,7 +147,8 @@ def initialize(settings: WorkerSettings) -> None:
 def train_group(program: Program, runs: Sequence[Run]) -> int:
     """Train the runs of a group by its program; every result is sent home. Returns this process' resident bytes.
 
-    A fault of one run is a `failed` result with its reason in one line, never an exception.
+    A fault of one run is a `failed` result with its reason in one line, never an exception. A machine that cannot be
+    trusted to train, such as one whose JAX computes wrongly, raises `MachineError`.
     """
     worker = _current()
     waiting = {run.id: run for run in runs}
@@ -154,6 +157,8 @@ def train_group(program: Program, runs: Sequence[Run]) -> int:
         some = together.pop()
         try:
             _train(worker, program, some, waiting)
+        except MachineError:
+            raise
         except Exception as fault:  # noqa: BLE001 - whatever a trainer raises, the study goes on
             left = [run for run in some if run.id in waiting]
             if len(left) > 1:  # whose fault it is shows when each is trained by itself
@@ -170,8 +175,9 @@ def _train(worker: _Worker, program: Program, runs: Sequence[Run], waiting: dict
         worker.send("epoch", run.id, record.epoch)
 
     trainer = worker.engine(program.engine, runs[0].cell.framework)
+    here = worker.environment_of(runs[0], program.engine)
     cpu = time.process_time()
-    for result in trainer.train(runs, program, worker.prepare, worker.environment_of(runs[0]), on_epoch):
+    for result in trainer.train(runs, program, worker.prepare, here, on_epoch):
         _send(worker, result, cpu, waiting)
         cpu = time.process_time()
 
@@ -195,7 +201,7 @@ def probe(engine: str, run: Run, architecture_key: str) -> Measurement:
         peak_bytes=after - before if restarted and before is not None and after is not None else None,
         parameter_bytes=found.parameter_bytes, program_bytes=found.program_bytes,
         inference_us_per_image=found.inference_us_per_image, energy_joules=found.joules_per_step,
-        environment=worker.environment_of(run),
+        environment=worker.environment_of(run, "reference"),
     )  # fmt: skip
 
 

@@ -69,6 +69,7 @@ class Timing:
     epochs_done: int
     seconds: float
     compile_seconds: float
+    steps_seconds: float
     import_seconds: float
 
 
@@ -260,7 +261,7 @@ class Store:
     def timings(self, processor: str, threads: int, device: str) -> list[Timing]:
         """What every run done on such a machine took, and so what later ones take."""
         query = """SELECT cell, engine, program, epochs_done, end_to_end_seconds, compile_seconds,
-                          import_seconds
+                          steps_seconds, import_seconds
                    FROM run JOIN environment ON environment.id = run.environment
                    WHERE status = 'done' AND processor = :processor AND threads = :threads AND device = :device"""
         machine = {"processor": processor, "threads": threads, "device": device}
