@@ -189,7 +189,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 from mnistlab.datasets import catalog
-from mnistlab.engines.programs import CELLS_OF_ONE_SEED, ONE_NETWORK, SEEDS_OF_ONE_CELL, Program
+from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, Program
 from mnistlab.engines.sklearn_cohort import SklearnCohorts
 from mnistlab.ffn_model import classifier_parameters
 from mnistlab.preprocessing import prepare
