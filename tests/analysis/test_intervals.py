@@ -12,7 +12,7 @@ from mnistlab.analysis.intervals import (
     Replicates,
     crossed_interval,
     median_interval,
-    paired_standard_errors,
+    paired_differences,
     resolution,
     t_interval,
     wilson_interval,
@@ -142,14 +142,15 @@ def pair_by_hand(a, b):
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
-def test_paired_standard_errors_equal_those_of_each_pair_by_hand(seed):
+def test_paired_differences_equal_those_of_each_pair_by_hand(seed):
     random = np.random.default_rng(seed)
     cells = [
         Replicates(tuple(random.permutation(6)[: random.integers(1, 7)].tolist()), digits, np.empty(0, dtype=bool))
         for digits in random.choice(["a", "b"], 7)
     ]
     cells = [Replicates(c.seeds, c.digits, random.random((len(c.seeds), 30)) < 0.8) for c in cells]
-    errors, dfs = paired_standard_errors(cells)
+    difference, spread = paired_differences(cells)
+    errors, dfs = np.sqrt(spread.variance), spread.df
     for i, a in enumerate(cells):
         for j, b in enumerate(cells):
             common = sorted(set(a.seeds) & set(b.seeds))
@@ -157,8 +158,10 @@ def test_paired_standard_errors_equal_those_of_each_pair_by_hand(seed):
                 assert math.isnan(errors[i, j])
                 continue
             rows = [[cell.seeds.index(s) for s in common] for cell in (a, b)]
-            expected = pair_by_hand(a.correct[rows[0]], b.correct[rows[1]])
-            assert (errors[i, j], dfs[i, j]) == pytest.approx(expected, rel=1e-6)
+            a_bits, b_bits = a.correct[rows[0]], b.correct[rows[1]]
+            assert (errors[i, j], dfs[i, j]) == pytest.approx(pair_by_hand(a_bits, b_bits), rel=1e-6)
+            assert difference[i, j] == pytest.approx(a_bits.mean() - b_bits.mean(), abs=1e-12)
+            assert (spread.n_seeds[i, j], spread.n_digits[i, j]) == (len(common), 30)
 
 
 def latent_bits(random, shape, *, accuracy, hard, seed_effect=0.0):
@@ -224,6 +227,6 @@ def test_four_of_five_studies_find_a_difference_as_large_as_the_resolution(n_see
         # Half the difference on either side keeps the spread of the two cells that of the study.
         pair = [latent_bits(random, (n_seeds, n_digits), accuracy=0.95 + side * smallest / 2, **design)
                 for side in (1, -1)]  # fmt: skip
-        errors, dfs = paired_standard_errors([Replicates(seeds, "d", cell) for cell in pair])
-        found += pair[0].mean() - pair[1].mean() > t.ppf(0.975, dfs[0, 1]) * errors[0, 1]
+        difference, spread = paired_differences([Replicates(seeds, "d", cell) for cell in pair])
+        found += difference[0, 1] > t.ppf(0.975, spread.df[0, 1]) * math.sqrt(spread.variance[0, 1])
     assert 0.77 <= found / 1500 <= 0.83, f"{found / 1500:.3f} with {n_seeds} seeds"

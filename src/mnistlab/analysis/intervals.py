@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +37,48 @@ class Replicates:
     seeds: tuple[int, ...]
     digits: str
     correct: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossedVariance:
+    """Variance of the mean over a table of seeds by digits, in its three parts (rule M6); arrays of any one shape.
+
+    Attributes
+    ----------
+    n_seeds, n_digits : int array
+    by_seed, by_digit, by_both : float64 array
+        s²(seed means) / S, s²(digit means) / N, s²(residual) / (S N).
+    """
+
+    n_seeds: NDArray[np.int64]
+    n_digits: NDArray[np.int64]
+    by_seed: NDArray[np.float64]
+    by_digit: NDArray[np.float64]
+    by_both: NDArray[np.float64]
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """Of the mean, for new seeds and new digits."""
+        # Both means carry the residual; it is taken off once, but never so that less is left than one source alone.
+        return np.maximum(self.by_seed + self.by_digit - self.by_both, np.maximum(self.by_seed, self.by_digit))
+
+    @property
+    def df(self) -> NDArray[np.float64]:
+        """Satterthwaite's degrees of freedom; NaN where nothing varies."""
+        spread = self.by_seed**2 / (self.n_seeds - 1) + self.by_digit**2 / (self.n_digits - 1)
+        return np.divide(self.variance**2, spread, out=np.full_like(spread, np.nan), where=spread > 0)
+
+    def at(self, places: Any) -> "CrossedVariance":
+        """Some of them."""
+        arrays = self.n_seeds, self.n_digits, self.by_seed, self.by_digit, self.by_both
+        return CrossedVariance(*(array[places] for array in arrays))
+
+    def with_seeds(self, n_seeds: NDArray[np.int64]) -> "CrossedVariance":
+        """What it would be with so many seeds, if the new ones vary as these do; broadcasts."""
+        ratio = self.n_seeds / n_seeds
+        of_digits_alone = np.maximum(self.by_digit - self.by_both, 0)  # no seed removes it
+        by_both = self.by_both * ratio
+        return CrossedVariance(n_seeds, self.n_digits, self.by_seed * ratio, of_digits_alone + by_both, by_both)
 
 
 def wilson_interval(n_correct: int, n_digits: int, *, level: float = 0.95) -> Estimate:
@@ -156,15 +199,16 @@ def crossed_interval(correct: ArrayLike, *, level: float = 0.95) -> Estimate:
         digit_squares = np.square(digit_means - mean).sum()
         # The square of a bit is the bit: the total needs no second pass.
         total = bits.size * mean * (1 - mean)
-        variance, df = _crossed_variance(seed_squares, digit_squares, total, n_seeds, n_digits)
-        if variance > 0:
-            error = math.sqrt(variance)
-            return _symmetric(mean, error, float(df), (0.0, 1.0), level=level, n=n_seeds, kind="crossed")
+        parts = _parts(seed_squares, digit_squares, np.asarray(total), n_seeds, n_digits)
+        spread = CrossedVariance(np.asarray(n_seeds), np.asarray(n_digits), *parts)
+        if spread.variance > 0:
+            error, df = math.sqrt(spread.variance), float(spread.df)
+            return _symmetric(mean, error, df, (0.0, 1.0), level=level, n=n_seeds, kind="crossed")
     return wilson_interval(round(mean * n_digits), n_digits, level=level)
 
 
-def paired_standard_errors(cells: Sequence[Replicates]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Standard errors of the difference of every two cells, paired by seed and digit (M6 on the differences).
+def paired_differences(cells: Sequence[Replicates]) -> tuple[NDArray[np.float64], CrossedVariance]:
+    """Every cell less every other, paired by seed and digit (M6 on the differences).
 
     Parameters
     ----------
@@ -172,33 +216,40 @@ def paired_standard_errors(cells: Sequence[Replicates]) -> tuple[NDArray[np.floa
 
     Returns
     -------
-    standard_error, df : float64 arrays (n_cells, n_cells)
-        Symmetric, in fractions. NaN on the diagonal and where two cells share fewer than two seeds or were tested on
-        different digits; df is NaN, too, where two cells answered alike throughout.
+    difference : float64 array (n_cells, n_cells)
+        Mean of the row's cell less that of the column's over their common seeds, a fraction; NaN on the diagonal and
+        where there is no common seed or the digits are others.
+    spread : CrossedVariance
+        Of the differences, of the same shape. `n_seeds` counts common seeds; the parts are NaN where there are fewer
+        than two.
 
     Notes
     -----
     The variance of a difference needs only inner products of the cells' bits, so that all pairs with the same common
-    seeds come out of a few matrix products instead of one pass over the digits per pair. References: rules M6 and M22
-    of docs/measurement.md.
+    seeds come out of a few matrix products instead of one pass over the digits per pair. References: rules M6, M9 and
+    M22 of docs/measurement.md.
     """
-    errors, dfs = (np.full((len(cells), len(cells)), np.nan) for _ in range(2))
+    shape = len(cells), len(cells)
+    difference, *parts = (np.full(shape, np.nan) for _ in range(4))
+    n_seeds, n_digits = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     groups: dict[tuple[str, frozenset[int]], list[int]] = {}
     for position, cell in enumerate(cells):
         groups.setdefault((cell.digits, frozenset(cell.seeds)), []).append(position)
     for (key, rows), (other, columns) in itertools.combinations_with_replacement(groups.items(), 2):
         common = sorted(key[1] & other[1])
-        if key[0] != other[0] or len(common) < 2:
+        if key[0] != other[0] or not common:
             continue
         left = _stack(cells, rows, common)
         right = left if rows is columns else _stack(cells, columns, common)
-        variance, df = _paired_variances(left, right)
-        for matrix, values in ((errors, np.sqrt(variance)), (dfs, df)):
+        means, found = _paired_squares(left, right)
+        for matrix, values, sign in zip((difference, *parts), (means, *found), (-1, 1, 1, 1), strict=True):
+            matrix[np.ix_(columns, rows)] = sign * values.T
             matrix[np.ix_(rows, columns)] = values
-            matrix[np.ix_(columns, rows)] = values.T
-    np.fill_diagonal(errors, np.nan)
-    np.fill_diagonal(dfs, np.nan)
-    return errors, dfs
+        for matrix, count in ((n_seeds, len(common)), (n_digits, left.shape[2])):
+            matrix[np.ix_(columns, rows)] = matrix[np.ix_(rows, columns)] = count
+    for matrix in (difference, *parts):
+        np.fill_diagonal(matrix, np.nan)
+    return difference, CrossedVariance(n_seeds, n_digits, *parts)
 
 
 def resolution(cells: Sequence[Replicates], *, level: float = 0.95) -> float | None:
@@ -220,9 +271,9 @@ def resolution(cells: Sequence[Replicates], *, level: float = 0.95) -> float | N
     Rule M22 of docs/measurement.md: (t.975 + t.80) times the median standard error over all pairs of cells.
     """
     _check_level(level)
-    errors, dfs = paired_standard_errors(cells)
+    _, spread = paired_differences(cells)
     pairs = np.triu_indices(len(cells), k=1)
-    errors, dfs = errors[pairs], dfs[pairs]
+    errors, dfs = np.sqrt(spread.variance[pairs]), spread.df[pairs]
     if np.isnan(dfs).all():
         return None
     return float(stdtrit(np.nanmedian(dfs), [(1 + level) / 2, POWER]).sum() * np.nanmedian(errors))
@@ -241,40 +292,41 @@ def _symmetric(
     return Estimate(mean, low, high, level, n, kind)
 
 
-def _crossed_variance(
-    seed_squares: ArrayLike, digit_squares: ArrayLike, total_squares: ArrayLike, n_seeds: int, n_digits: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """M6 from sums of squares about the mean: of seed means, of digit means, of all entries; any shape of pairs."""
-    seed_squares, digit_squares = np.asarray(seed_squares, dtype=float), np.asarray(digit_squares, dtype=float)
+Parts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+def _parts(
+    seed_squares: NDArray[np.float64], digit_squares: NDArray[np.float64], total_squares: NDArray[np.float64],
+    n_seeds: int, n_digits: int,
+) -> Parts:  # fmt: skip
+    """Of `CrossedVariance`, from sums of squares about the mean: of seed means, of digit means, of all entries."""
     residual_squares = np.maximum(total_squares - n_digits * seed_squares - n_seeds * digit_squares, 0)
-    by_seed = seed_squares / (n_seeds - 1) / n_seeds
-    by_digit = digit_squares / (n_digits - 1) / n_digits
-    by_both = residual_squares / ((n_seeds - 1) * (n_digits - 1)) / (n_seeds * n_digits)
-    # Both means carry the residual; it is taken off once, but never so that less is left than one source alone.
-    variance = np.maximum(by_seed + by_digit - by_both, np.maximum(by_seed, by_digit))
-    spread = by_seed**2 / (n_seeds - 1) + by_digit**2 / (n_digits - 1)
-    return variance, np.divide(variance**2, spread, out=np.full_like(variance, np.nan), where=spread > 0)
+    return (
+        seed_squares / (n_seeds - 1) / n_seeds,
+        digit_squares / (n_digits - 1) / n_digits,
+        residual_squares / ((n_seeds - 1) * (n_digits - 1)) / (n_seeds * n_digits),
+    )
 
 
 def _stack(cells: Sequence[Replicates], positions: list[int], seeds: list[int]) -> NDArray[np.bool_]:
     return np.stack([cells[i].correct[[cells[i].seeds.index(seed) for seed in seeds]] for i in positions])
 
 
-def _paired_variances(
-    left: NDArray[np.bool_], right: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Variance and df of the difference of each left and each right cell: (cells, seeds, digits) each, same seeds."""
+def _paired_squares(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> tuple[NDArray[np.float64], Parts]:
+    """Mean difference of each left and each right cell, and its variance in parts; (cells, seeds, digits) each."""
     _, n_seeds, n_digits = left.shape
+    means = np.subtract.outer(left.mean(axis=(1, 2)), right.mean(axis=(1, 2)))
+    if n_seeds < 2:
+        return means, (np.full_like(means, np.nan),) * 3
     seeds = _squared_distances(*(_centred(side.mean(axis=2)) for side in (left, right)))
     digits = _squared_distances(*(_centred(side.mean(axis=1)) for side in (left, right)))
     # Counts below 2**24 are exact in float32; one seed at a time keeps the copies small.
-    total = np.zeros((len(left), len(right)))
+    total = np.zeros(means.shape)
     for seed in range(n_seeds):
         total += _squared_distances(*(side[:, seed].astype(np.float32) for side in (left, right)))
-    means = np.subtract.outer(left.mean(axis=(1, 2)), right.mean(axis=(1, 2)))
     # Two cells that answered alike differ by nothing, not by what rounding leaves.
     seeds, digits = seeds * (total > 0), digits * (total > 0)
-    return _crossed_variance(seeds, digits, total - n_seeds * n_digits * means**2, n_seeds, n_digits)
+    return means, _parts(seeds, digits, total - n_seeds * n_digits * means**2, n_seeds, n_digits)
 
 
 def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:

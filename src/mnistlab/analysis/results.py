@@ -108,6 +108,12 @@ def depth_table(results: ResultsTable) -> pd.DataFrame:
     return _family_table(results, "depth", "width")
 
 
+def other_settings(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Every setting of a cell but shape, activations and framework; hashable, missing values made alike."""
+    values = {name: row[name] for name in _DEFAULTS if name not in _SHAPE}
+    return {name: tuple(v) if isinstance(v, list | tuple) else None if pd.isna(v) else v for name, v in values.items()}
+
+
 def _counts(done: pd.DataFrame, n_classes: int) -> dict[str, Any]:
     trained = done[done["test_accuracy"].astype(float) >= collapse_threshold(n_classes)]
     accuracy = _accuracy(done)
@@ -197,7 +203,7 @@ def _family_table(
         if row["accuracy"].value is None or len(set(row["hidden_layer_sizes"])) + len(set(row["activations"])) > 2:
             continue
         point = _point(row, results.resolution)
-        families.setdefault((point[held], *_held_settings(row)), []).append(point)
+        families.setdefault((point[held], *other_settings(row).values()), []).append(point)
     columns = [axis, held, *_POINT_COLUMNS]
     drawn = {key: _series(pd.DataFrame(points, columns=columns), axis) for key, points in families.items()}
     # max keeps the first of equals, and families are in study order.
@@ -221,11 +227,6 @@ def _point(row: dict[Hashable, Any], smallest: float | None) -> dict[str, Any]:
             "resolution": np.nan if smallest is None else smallest}  # fmt: skip
 
 
-def _held_settings(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """Every setting but shape and framework, in the order of the specification; missing values made alike."""
-    values = (row[name] for name in _DEFAULTS if name not in _SHAPE)
-    return tuple(tuple(v) if isinstance(v, list | tuple) else None if pd.isna(v) else v for v in values)
-
-
 def _off_default(settings: tuple[Any, ...]) -> int:
-    return sum(value != default for value, default in zip(settings, _held_settings(_DEFAULTS), strict=True))
+    defaults = other_settings(_DEFAULTS).values()
+    return sum(value != default for value, default in zip(settings, defaults, strict=True))

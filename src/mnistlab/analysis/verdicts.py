@@ -1,0 +1,256 @@
+"""Verdicts: which cell is better, and what would decide what is open. Bits and frames in, frames out.
+
+Two cells are compared over their common seeds and digits. A knob's family holds every two cells of a study that differ
+in that knob alone; within it the chance of one false "better" or "worse" is held at the level by Holm's procedure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
+from scipy.stats import binom
+
+from mnistlab.analysis.estimate import Estimate
+from mnistlab.analysis.intervals import CrossedVariance, Replicates, paired_differences
+from mnistlab.analysis.results import other_settings
+
+MARGIN = 0.002
+"""Two tenths of a point: what counts as equivalent unless somebody says otherwise (rule M9 of docs/measurement.md)."""
+ALPHA = 0.05
+MOST_SEEDS = 1_000  # nobody trains more to decide one question
+
+# What holds a comparison in place: cells that differ here were tested on other digits or by other rules (rule M1).
+_NEVER_PAIRED = ("dataset", "protocol")
+_OF_SHAPE = ("width", "depth", "layers")
+
+
+def mcnemar_midp(n_first: ArrayLike, n_second: ArrayLike) -> NDArray[np.float64]:
+    """Two trained networks on the same digits: mid-p value of McNemar's test.
+
+    Parameters
+    ----------
+    n_first, n_second : int or int array
+        Digits that only the first, only the second network classified right.
+
+    Returns
+    -------
+    float64 array
+        Two-sided; 1 where the networks disagree nowhere.
+
+    References
+    ----------
+    M. W. Fagerland, S. Lydersen, P. Laake (2013), BMC Medical Research Methodology 13:91. Rule M8.
+    """
+    first, second = np.asarray(n_first), np.asarray(n_second)
+    fewer, n = np.minimum(first, second), first + second
+    tail, middle = binom.cdf(fewer, n, 0.5), binom.pmf(fewer, n, 0.5)
+    # With as many on either side both tails hold the same outcome.
+    p: NDArray[np.float64] = np.where(first == second, 1 - middle / 2, 2 * tail - middle)
+    return np.where(n == 0, 1.0, p)
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """P values of one family, adjusted so that the chance of any false rejection stays below the level.
+
+    Parameters
+    ----------
+    p : float array (n_comparisons,)
+
+    Returns
+    -------
+    float64 array (n_comparisons,)
+        In the order given, at most 1.
+
+    References
+    ----------
+    S. Holm (1979), Scand. J. Statist. 6, 65-70. Rule M11.
+    """
+    raw = np.asarray(p, dtype=float)
+    order = np.argsort(raw, kind="stable")
+    adjusted = np.empty_like(raw)
+    adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * _holm_factors(raw)[order]), 1)
+    return adjusted
+
+
+def knob_pairs(cells: pd.DataFrame) -> pd.DataFrame:
+    """Every two cells that differ in one knob alone.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        One row per cell in study order, with a column for every setting.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair: knob, a, b (row numbers; a is the later one in study order). The knobs of the shape are
+        `width` and `depth`, where all layers of both networks are equal, and else `layers`; `activation`; and every
+        other setting by its name. Data set and protocol are no knobs: what differs there was tested on other digits.
+    """
+    settings = [_settings(row) for row in cells.to_dict("records")]
+    found = []
+    for knob in settings[0] if settings else ():
+        if knob in _NEVER_PAIRED:
+            continue
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for number, own in enumerate(settings):
+            alike.setdefault(tuple(value for name, value in own.items() if name != knob), []).append(number)
+        for numbers in alike.values():
+            for b, a in combinations(numbers, 2):
+                name = _knob_of_shape(*(settings[n]["layers"] for n in (a, b))) if knob == "layers" else knob
+                found.append((name, a, b))
+    pairs = pd.DataFrame(found, columns=["knob", "a", "b"])
+    order = [*_OF_SHAPE, *dict.fromkeys(pairs["knob"])]
+    return pairs[pairs["knob"] != ""].sort_values(
+        "knob", key=lambda knobs: knobs.map(order.index), kind="stable", ignore_index=True
+    )
+
+
+def verdict_table(
+    pairs: pd.DataFrame, replicates: Mapping[int, Replicates], *, margin: float = MARGIN, alpha: float = ALPHA
+) -> pd.DataFrame:
+    """Better, worse, equivalent or undecided, for every pair; each knob is one family.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        knob, a, b: see `knob_pairs`.
+    replicates : mapping of int to Replicates
+        The finished networks of each cell, by its number; cells without any are left out.
+    margin : float, default=0.002
+        A fraction above 0: two cells are equivalent if they surely differ by less.
+    alpha : float, default=0.05
+        Chance of an error: of any false "better" or "worse" in a family, of each false "equivalent".
+
+    Returns
+    -------
+    DataFrame
+        The pairs that have a common seed on the same digits: knob, a, b, difference (Estimate of a less b: crossed; of
+        a single pair of networks kind "mcnemar", which knows no seeds), p, p_holm, verdict (of a against b), margin,
+        seeds (common ones), seeds_to_decide (further ones that would probably decide it: 0 where it is decided, NaN
+        where it is not known or not below a thousand).
+
+    Raises
+    ------
+    ValueError
+        A margin or alpha out of range.
+
+    Notes
+    -----
+    "Better" and "worse" want a p value below alpha after Holm's adjustment; "equivalent" wants both one-sided tests
+    against the margin (TOST), which is the 1 - 2 alpha interval inside it. References: D. J. Schuirmann (1987), J.
+    Pharmacokinet. Biopharm. 15, 657-680; rules M6, M8, M9 and M11 of docs/measurement.md.
+    """
+    if not 0 < margin < 1:
+        raise ValueError(f"margin must be a fraction above 0; got {margin}")
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha must be a fraction below one half; got {alpha}")
+    tests = _tests(pairs, replicates)
+    families = tests.pairs.groupby("knob")
+    p = pd.Series(tests.p, dtype=float)
+    p_holm = families["a"].transform(lambda family: holm(p[family.index])).to_numpy(dtype=float)
+    factors = families["a"].transform(lambda family: _holm_factors(p[family.index])).to_numpy(dtype=float)
+    different = p_holm < alpha
+    equivalent = np.abs(tests.difference) + _half_width(tests.spread, alpha) < margin
+    verdicts = np.select([different & (tests.difference > 0), different, equivalent],
+                         ["better", "worse", "equivalent"], "undecided")  # fmt: skip
+    open_ = np.flatnonzero(verdicts == "undecided")
+    further = np.zeros(len(verdicts))
+    further[open_] = _further_seeds(tests, open_, factors[open_], margin, alpha)
+    difference = pd.Series(tests.estimates(1 - alpha), dtype=object)
+    return tests.pairs.assign(
+        difference=difference, p=tests.p, p_holm=p_holm, verdict=verdicts, margin=margin, seeds=tests.spread.n_seeds,
+        seeds_to_decide=further,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tests:
+    """Differences of pairs and their spread, all arrays (n_pairs,)."""
+
+    pairs: pd.DataFrame
+    difference: NDArray[np.float64]
+    spread: CrossedVariance
+    p: NDArray[np.float64]
+
+    def estimates(self, level: float) -> list[Estimate]:
+        half = _half_width(self.spread, (1 - level) / 2)
+        kinds = np.where(self.spread.n_seeds > 1, "crossed", "mcnemar")
+        counts = np.where(self.spread.n_seeds > 1, self.spread.n_seeds, self.spread.n_digits)
+        columns = (column.tolist() for column in (self.difference, half, counts, kinds))
+        return [Estimate(d, max(d - h, -1.0), min(d + h, 1.0), level, n, kind)
+                for d, h, n, kind in zip(*columns, strict=True)]  # fmt: skip
+
+
+def _tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> _Tests:
+    numbers = {number: place for place, number in enumerate(replicates)}
+    pairs = pairs[pairs["a"].isin(numbers) & pairs["b"].isin(numbers)]
+    places = tuple(pairs[side].map(numbers).to_numpy(dtype=int) for side in ("a", "b"))
+    difference, spread = paired_differences(list(replicates.values()))
+    known = ~np.isnan(difference[places])
+    pairs, places = pairs[known].reset_index(drop=True), tuple(side[known] for side in places)
+    spread = spread.at(places)
+    p = _p_values(difference[places], spread)
+    for index in np.flatnonzero(spread.n_seeds == 1):
+        first, second = (replicates[int(pairs[side].iloc[index])] for side in ("a", "b"))
+        [seed] = set(first.seeds) & set(second.seeds)
+        bits = [own.correct[own.seeds.index(seed)] for own in (first, second)]
+        counts = (bits[0] & ~bits[1]).sum(), (bits[1] & ~bits[0]).sum()
+        p[index] = mcnemar_midp(*counts)
+        spread.by_digit[index] = (bits[0].astype(float) - bits[1]).var(ddof=1) / len(bits[0])
+    return _Tests(pairs, difference[places], spread, p)
+
+
+def _p_values(difference: NDArray[np.float64], spread: CrossedVariance) -> NDArray[np.float64]:
+    """Of Student's t with Satterthwaite's degrees of freedom; 1 where two cells answered alike throughout."""
+    error = np.sqrt(spread.variance)
+    ratio = np.divide(np.abs(difference), error, out=np.zeros_like(error), where=error > 0)
+    return np.where(error > 0, 2 * stdtr(spread.df, -ratio), 1.0)
+
+
+def _half_width(spread: CrossedVariance, tail: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the interval that leaves so much on either side."""
+    variance, df = spread.variance, spread.df
+    single = spread.n_seeds == 1
+    variance, df = np.where(single, spread.by_digit, variance), np.where(single, spread.n_digits - 1, df)
+    return np.where(variance > 0, stdtrit(df, 1 - tail) * np.sqrt(variance), 0.0)
+
+
+def _further_seeds(
+    tests: _Tests, chosen: NDArray[np.int64], factors: NDArray[np.float64], margin: float, alpha: float
+) -> NDArray[np.float64]:
+    """Seeds beyond those there are with which the difference, if it stays, is decided; NaN: unknown, or too many."""
+    now = tests.spread.at((chosen, None))
+    wanted = now.with_seeds(np.maximum(now.n_seeds + np.arange(1, MOST_SEEDS), 2))
+    size = np.abs(tests.difference[chosen])[:, None]
+    different = _half_width(wanted, alpha / 2 / factors[:, None]) < size
+    decided = different | (size + _half_width(wanted, alpha) < margin)
+    return np.where(decided.any(axis=1) & (now.n_seeds[:, 0] > 1), decided.argmax(axis=1) + 1.0, np.nan)
+
+
+def _holm_factors(p: ArrayLike) -> NDArray[np.float64]:
+    """What each p value is multiplied by: the number of those not smaller."""
+    raw = np.asarray(p, dtype=float)
+    factors = np.empty_like(raw)
+    factors[np.argsort(raw, kind="stable")] = np.arange(len(raw), 0, -1)
+    return factors
+
+
+def _settings(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Every knob of a cell, hashable, missing values made alike; the activation of all layers by its name alone."""
+    activations = tuple(row["activations"])
+    shape = {"layers": tuple(row["hidden_layer_sizes"]),
+             "activation": activations[0] if len(set(activations)) == 1 else activations}  # fmt: skip
+    return {**shape, "framework": row["framework"], **other_settings(row)}
+
+
+def _knob_of_shape(layers: tuple[int, ...], other: tuple[int, ...]) -> str:
+    """width, depth or layers; empty where width and depth differ both."""
+    if len(set(layers)) > 1 or len(set(other)) > 1:
+        return "layers"
+    return "depth" if layers[0] == other[0] else "width" if len(layers) == len(other) else ""

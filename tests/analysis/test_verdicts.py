@@ -1,0 +1,155 @@
+"""Golden values, words, and simulated studies whose truth is known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm, t
+
+from mnistlab.analysis.intervals import Replicates
+from mnistlab.analysis.verdicts import holm, knob_pairs, mcnemar_midp, verdict_table
+from mnistlab.spec import Architecture, Cell, Split, Training
+
+N_DIGITS = 1000
+WITH_SEED_EFFECTS, WITHOUT = 0.12, 0.0
+
+
+@pytest.mark.parametrize(
+    ("n_first", "n_second", "p"),
+    [(60, 40, 0.046044), (10, 2, 0.022461), (81, 52, 0.011952), (5, 5, 1 - math.comb(10, 5) / 2**11), (0, 0, 1)],
+)
+def test_mid_p_of_mcnemar_golden_values(n_first, n_second, p):
+    assert float(mcnemar_midp(n_first, n_second)) == pytest.approx(p, abs=5e-7)
+    assert float(mcnemar_midp(n_second, n_first)) == pytest.approx(p, abs=5e-7)
+
+
+def test_holm_golden_value():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_holm_keeps_the_order_and_raises_every_p(p):
+    adjusted = holm(p)
+    assert np.all((adjusted >= p) & (adjusted <= 1))
+    assert np.all(np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0)
+    assert np.all((adjusted <= 0.05) <= (np.asarray(p) <= 0.05))
+
+
+def frame(*cells):
+    return pd.DataFrame([cell.settings() for cell in cells])
+
+
+def found_pairs(*cells):
+    return [tuple(row) for row in knob_pairs(frame(*cells)).itertuples(index=False)]
+
+
+def test_a_family_holds_the_pairs_that_differ_in_its_knob_alone():
+    small, wide, deep = (Cell(Architecture(layers)) for layers in ((8,), (16,), (8, 8)))
+    wide_and_deep, funnel = Cell(Architecture((16, 16))), Cell(Architecture((16, 8)))
+    tanh, batched = Cell(Architecture((8,), "tanh")), Cell(Architecture((8,), batch_norm=True))
+    slow = Cell(Architecture((8,)), training=Training(learning_rate=1e-4))
+    both = Cell(Architecture((8,), "tanh"), training=Training(learning_rate=1e-4))
+    cells = (small, wide, deep, wide_and_deep, funnel, tanh, batched, slow, both)
+    assert sorted(found_pairs(*cells)) == sorted(
+        [("width", 1, 0), ("width", 3, 2), ("depth", 2, 0), ("depth", 3, 1)]
+        + [("layers", 4, number) for number in range(4)]
+        + [("activation", 5, 0), ("batch_norm", 6, 0), ("learning_rate", 7, 0), ("learning_rate", 8, 5)]
+        + [("activation", 8, 7)]
+    )
+
+
+def test_what_is_tested_on_other_digits_is_no_knob():
+    merged, digits = Cell(Architecture((8,)), Split("merged", 0.6)), Cell(Architecture((8,)), dataset="digits")
+    assert found_pairs(Cell(Architecture((8,)), Split(train_fraction=0.6)), merged, digits) == []
+    assert knob_pairs(frame(merged)).columns.tolist() == ["knob", "a", "b"]
+
+
+def verdicts_of(*correct, seeds=None, digits="d", margin=0.002, **options):
+    """Of every later cell against every earlier one, in one family."""
+    names = [digits] * len(correct) if isinstance(digits, str) else digits
+    replicates = {number: Replicates(tuple(range(len(bits))) if seeds is None else seeds[number], name, bits)
+                  for number, (bits, name) in enumerate(zip(correct, names, strict=True))}  # fmt: skip
+    pairs = [("width", a, b) for b in replicates for a in replicates if a > b]
+    return verdict_table(pd.DataFrame(pairs, columns=["knob", "a", "b"]), replicates, margin=margin, **options)
+
+
+def study(random, n_cells, n_seeds, *, seed_effect, accuracy=0.95, lead=0.0, n_digits=N_DIGITS, hard=1.5):
+    """Bits of cells of equal accuracy but for the last, which leads: (n_cells, n_seeds, n_digits)."""
+    scale = math.sqrt(1 + hard**2 + seed_effect**2)
+    level = norm.ppf(np.r_[np.full(n_cells - 1, accuracy), accuracy + lead]) * scale
+    score = random.standard_normal((n_cells, n_seeds, n_digits), dtype=np.float32)
+    score += np.float32(hard) * random.standard_normal((1, 1, n_digits), dtype=np.float32)
+    score += np.float32(seed_effect) * random.standard_normal((n_cells, n_seeds, 1), dtype=np.float32)
+    return score > -level[:, None, None].astype(np.float32)
+
+
+def test_a_difference_is_that_of_the_crossed_interval_and_of_students_t():
+    first, second = study(np.random.default_rng(1), 2, 6, seed_effect=0.1, lead=0.01)
+    [row] = verdicts_of(first, second).itertuples()
+    d = second.astype(float) - first
+    by_seed, by_digit = d.mean(axis=1).var(ddof=1) / 6, d.mean(axis=0).var(ddof=1) / N_DIGITS
+    residual = d - d.mean(axis=1, keepdims=True) - d.mean(axis=0) + d.mean()
+    by_both = np.square(residual).sum() / (5 * (N_DIGITS - 1)) / d.size
+    variance = max(by_seed + by_digit - by_both, by_seed, by_digit)
+    df = variance**2 / (by_seed**2 / 5 + by_digit**2 / (N_DIGITS - 1))
+    half = t.ppf(0.975, df) * math.sqrt(variance)
+    estimate = row.difference
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((d.mean(), d.mean() - half, d.mean() + half))
+    assert (estimate.n, estimate.kind, estimate.level, row.seeds) == (6, "crossed", 0.95, 6)
+    assert row.p == row.p_holm == pytest.approx(2 * t.sf(abs(d.mean()) / math.sqrt(variance), df))
+
+
+def test_the_words_follow_the_interval():
+    random = np.random.default_rng(2)
+    low, high = study(random, 2, 20, seed_effect=0.05, lead=0.03)
+    assert verdicts_of(low, high)["verdict"].tolist() == ["better"]
+    assert verdicts_of(high, low)["verdict"].tolist() == ["worse"]
+    alike = study(random, 2, 20, seed_effect=0.05)
+    assert verdicts_of(*alike, margin=0.02)["verdict"].tolist() == ["equivalent"]
+    [row] = verdicts_of(*alike, margin=0.0005).itertuples()
+    assert row.verdict == "undecided"
+    assert verdicts_of(low, low)["verdict"].tolist() == ["equivalent"]
+    assert verdicts_of(low, low)["p"].tolist() == [1]
+
+
+def test_two_single_networks_get_mcnemars_test():
+    first, second = np.ones((1, 1000), dtype=bool), np.ones((1, 1000), dtype=bool)
+    first[0, :40], second[0, 40:100] = False, False
+    [row] = verdicts_of(first, second).itertuples()
+    assert (row.difference.value, row.difference.kind, row.difference.n) == (pytest.approx(-0.02), "mcnemar", 1000)
+    assert row.p == pytest.approx(0.046044, abs=5e-7)
+    assert row.difference.low < -0.02 < row.difference.high < 0.001
+    assert (row.verdict, row.seeds) == ("worse", 1)
+    [row] = verdicts_of(first, np.roll(first, 500)).itertuples()
+    assert (row.verdict, math.isnan(row.seeds_to_decide)) == ("undecided", True)
+
+
+def test_only_common_seeds_on_the_same_digits_are_compared():
+    cells = study(np.random.default_rng(3), 3, 4, seed_effect=0.1)
+    found = verdicts_of(*cells, seeds=[(0, 1, 2, 3), (2, 3, 4, 5), (6, 7, 8, 9)])
+    assert [(row.a, row.b, row.seeds) for row in found.itertuples()] == [(1, 0, 2)]
+    same = verdicts_of(cells[0][2:], cells[1][:2])
+    ends = [[estimate.low, estimate.high] for estimate in (*found["difference"], *same["difference"])]
+    assert ends[0] == pytest.approx(ends[1])
+    assert verdicts_of(*cells[:2], digits=("d", "e")).empty
+    assert set(verdicts_of().columns) == set(found.columns)
+
+
+@pytest.mark.parametrize(("margin", "alpha"), [(0, 0.05), (-0.1, 0.05), (0.002, 0), (0.002, 0.5), (math.nan, 0.05)])
+def test_a_margin_or_an_alpha_that_means_nothing_is_refused(margin, alpha):
+    with pytest.raises(ValueError, match=r"margin|alpha"):
+        verdicts_of(margin=margin, alpha=alpha)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [3, 5, 10, 20])
+@pytest.mark.parametrize(("seed_effect", "least", "most"), [(WITH_SEED_EFFECTS, 0.03, 0.06), (WITHOUT, 0.01, 0.04)])
+def test_equal_cells_are_called_different_as_seldom_as_promised(n_seeds, seed_effect, least, most):
+    random = np.random.default_rng([8, n_seeds])
+    verdicts = [verdicts_of(*study(random, 2, n_seeds, seed_effect=seed_effect))["verdict"].iloc[0]
+                for _ in range(2000)]  # fmt: skip
+    different = sum(verdict in ("better", "worse") for verdict in verdicts) / 2000
+    assert least <= different <= most, f"{different:.4f}"
