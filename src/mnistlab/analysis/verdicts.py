@@ -4,7 +4,7 @@ Two cells are compared over their common seeds and digits. A knob's family holds
 in that knob alone; within it the chance of one false "better" or "worse" is held at the level by Holm's procedure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -23,6 +23,11 @@ MARGIN = 0.002
 """Two tenths of a point: what counts as equivalent unless somebody says otherwise (rule M9 of docs/measurement.md)."""
 ALPHA = 0.05
 MOST_SEEDS = 1_000  # nobody trains more to decide one question
+FIRST_LOOK = 5
+# Each look may spend so much of what the one behind it may: large differences show early anyway.
+_SPENDING = 0.4
+# A pair is given up when not even a move by so many standard errors would decide it at the last look.
+_HOPE = 0.65
 
 # What holds a comparison in place: cells that differ here were tested on other digits or by other rules (rule M1).
 _NEVER_PAIRED = ("dataset", "protocol")
@@ -146,27 +151,77 @@ def verdict_table(
     against the margin (TOST), which is the 1 - 2 alpha interval inside it. References: D. J. Schuirmann (1987), J.
     Pharmacokinet. Biopharm. 15, 657-680; rules M6, M8, M9 and M11 of docs/measurement.md.
     """
-    if not 0 < margin < 1:
-        raise ValueError(f"margin must be a fraction above 0; got {margin}")
-    if not 0 < alpha < 0.5:
-        raise ValueError(f"alpha must be a fraction below one half; got {alpha}")
-    tests = _tests(pairs, replicates)
-    families = tests.pairs.groupby("knob")
-    p = pd.Series(tests.p, dtype=float)
-    p_holm = families["a"].transform(lambda family: holm(p[family.index])).to_numpy(dtype=float)
-    factors = families["a"].transform(lambda family: _holm_factors(p[family.index])).to_numpy(dtype=float)
-    different = p_holm < alpha
-    equivalent = np.abs(tests.difference) + _half_width(tests.spread, alpha) < margin
-    verdicts = np.select([different & (tests.difference > 0), different, equivalent],
-                         ["better", "worse", "equivalent"], "undecided")  # fmt: skip
-    open_ = np.flatnonzero(verdicts == "undecided")
-    further = np.zeros(len(verdicts))
-    further[open_] = _further_seeds(tests, open_, factors[open_], margin, alpha)
-    difference = pd.Series(tests.estimates(1 - alpha), dtype=object)
-    return tests.pairs.assign(
-        difference=difference, p=tests.p, p_holm=p_holm, verdict=verdicts, margin=margin, seeds=tests.spread.n_seeds,
-        seeds_to_decide=further,
-    )  # fmt: skip
+    _check(margin, alpha)
+    return _judged(_tests(pairs, replicates), margin, alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A moment at which verdicts are asked for: with how many seeds, and how much of the error it may spend."""
+
+    n_seeds: int
+    alpha: float
+
+
+def looks_up_to(max_seeds: int, *, alpha: float = ALPHA) -> tuple[Look, ...]:
+    """Looks at 5, 10, 20 … seeds and at the most; what they may spend sums to `alpha`.
+
+    Raises
+    ------
+    ValueError
+        `max_seeds` below 5.
+
+    References
+    ----------
+    K. K. G. Lan, D. L. DeMets (1983), Biometrika 70, 659-663: the error promised is spent look by look.
+    """
+    if max_seeds < FIRST_LOOK:
+        raise ValueError(f"max_seeds must be {FIRST_LOOK} or more; got {max_seeds}")
+    counts = [FIRST_LOOK]
+    while counts[-1] < max_seeds:
+        counts.append(min(2 * counts[-1], max_seeds))
+    shares = _SPENDING ** np.arange(len(counts))[::-1]
+    return tuple(Look(n, float(share)) for n, share in zip(counts, alpha * shares / shares.sum(), strict=True))
+
+
+def adaptive_table(
+    pairs: pd.DataFrame, replicates: Mapping[int, Replicates], *, seeds: Sequence[int], looks: Sequence[Look],
+    margin: float = MARGIN,
+) -> pd.DataFrame:  # fmt: skip
+    """Verdicts of a study whose next seeds go where verdicts are open.
+
+    A look sees the first seeds of the study alone, so that the table is the same whenever it is asked for. What a look
+    decides stays; what no further seed would probably decide is given up as undecided.
+
+    Parameters
+    ----------
+    pairs, replicates, margin
+        See `verdict_table`.
+    seeds : sequence of int
+        Of the study, in the order in which they are trained.
+    looks : sequence of Look
+
+    Returns
+    -------
+    DataFrame
+        As of `verdict_table`: of the look that decided a pair or gave it up, else of the last one it has seeds for.
+        Two columns more: look (its number of seeds) and wants (seeds that both cells should have next; 0: none).
+    """
+    shown = list[pd.DataFrame]()
+    left = pairs.index
+    for look, following in zip(looks, [*looks[1:], None], strict=True):
+        _check(margin, look.alpha)
+        chosen = {number: _first(own, seeds[: look.n_seeds]) for number, own in replicates.items()}
+        tests = _tests(pairs, {number: own for number, own in chosen.items() if own.seeds})
+        table = _judged(tests, margin, look.alpha).assign(look=look.n_seeds, wants=0)
+        table = table.loc[table.index.isin(left)]
+        missing = table["seeds"] < look.n_seeds
+        open_ = table["verdict"].eq("undecided") & _hopeful(tests, looks[-1], margin).reindex(table.index)
+        table.loc[open_, "wants"] = following.n_seeds if following else 0
+        table.loc[missing, "wants"] = look.n_seeds
+        shown.append(table[missing | (table["wants"] == 0)])
+        left = table.index[~missing & (table["wants"] > 0)]
+    return pd.concat(shown).sort_index()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,6 +233,13 @@ class _Tests:
     spread: CrossedVariance
     p: NDArray[np.float64]
 
+    def by_family(self, adjust: Callable[[ArrayLike], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """What becomes of the p values of each knob by themselves, (n_pairs,)."""
+        found = np.empty_like(self.p)
+        for places in self.pairs.groupby("knob").indices.values():
+            found[places] = adjust(self.p[places])
+        return found
+
     def estimates(self, level: float) -> list[Estimate]:
         half = _half_width(self.spread, (1 - level) / 2)
         kinds = np.where(self.spread.n_seeds > 1, "crossed", "mcnemar")
@@ -187,13 +249,53 @@ class _Tests:
                 for d, h, n, kind in zip(*columns, strict=True)]  # fmt: skip
 
 
+def _check(margin: float, alpha: float) -> None:
+    if not 0 < margin < 1:
+        raise ValueError(f"margin must be a fraction above 0; got {margin}")
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha must be a fraction below one half; got {alpha}")
+
+
+def _judged(tests: _Tests, margin: float, alpha: float) -> pd.DataFrame:
+    """See `verdict_table`."""
+    p_holm, factors = tests.by_family(holm), tests.by_family(_holm_factors)
+    different = p_holm < alpha
+    equivalent = np.abs(tests.difference) + _half_width(tests.spread, alpha) < margin
+    verdicts = np.select([different & (tests.difference > 0), different, equivalent],
+                         ["better", "worse", "equivalent"], "undecided")  # fmt: skip
+    open_ = np.flatnonzero(verdicts == "undecided")
+    further = np.zeros(len(verdicts))
+    further[open_] = _further_seeds(tests, open_, factors[open_], margin, alpha)
+    difference = pd.Series(tests.estimates(1 - alpha), index=tests.pairs.index, dtype=object)
+    return tests.pairs.assign(
+        difference=difference, p=tests.p, p_holm=p_holm, verdict=verdicts, margin=margin, seeds=tests.spread.n_seeds,
+        seeds_to_decide=further,
+    )  # fmt: skip
+
+
+def _hopeful(tests: _Tests, last: Look, margin: float) -> "pd.Series[bool]":
+    """Whether the last look would decide a pair, if its difference moved a little either way."""
+    spread, size = tests.spread, np.abs(tests.difference)
+    then = spread.with_seeds(np.asarray(last.n_seeds))
+    move = _HOPE * np.sqrt(np.nan_to_num(spread.by_seed) * np.maximum(1 - spread.n_seeds / last.n_seeds, 0))
+    different = size + move > _half_width(then, last.alpha / 2 / tests.by_family(_holm_factors))
+    equivalent = np.maximum(size - move, 0) + _half_width(then, last.alpha) < margin
+    return pd.Series(different | equivalent, index=tests.pairs.index)
+
+
+def _first(own: Replicates, seeds: Sequence[int]) -> Replicates:
+    """The replicates of these seeds alone."""
+    kept = [place for place, seed in enumerate(own.seeds) if seed in seeds]
+    return Replicates(tuple(own.seeds[place] for place in kept), own.digits, own.correct[kept])
+
+
 def _tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> _Tests:
     numbers = {number: place for place, number in enumerate(replicates)}
     pairs = pairs[pairs["a"].isin(numbers) & pairs["b"].isin(numbers)]
     places = tuple(pairs[side].map(numbers).to_numpy(dtype=int) for side in ("a", "b"))
     difference, spread = paired_differences(list(replicates.values()))
     known = ~np.isnan(difference[places])
-    pairs, places = pairs[known].reset_index(drop=True), tuple(side[known] for side in places)
+    pairs, places = pairs[known], tuple(side[known] for side in places)
     spread = spread.at(places)
     p = _p_values(difference[places], spread)
     for index in np.flatnonzero(spread.n_seeds == 1):
