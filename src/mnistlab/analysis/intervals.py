@@ -315,17 +315,21 @@ def _stack(cells: Sequence[Replicates], positions: list[int], seeds: list[int]) 
 def _paired_squares(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> tuple[NDArray[np.float64], Parts]:
     """Mean difference of each left and each right cell, and its variance in parts; (cells, seeds, digits) each."""
     _, n_seeds, n_digits = left.shape
-    means = np.subtract.outer(left.mean(axis=(1, 2)), right.mean(axis=(1, 2)))
+    sides = [left] if right is left else [left, right]
+    by_seed, by_digit = ([np.zeros((len(side), n)) for side in sides] for n in (n_seeds, n_digits))
+    total = np.zeros((len(left), len(right)))
+    for seed in range(n_seeds):  # one seed at a time keeps the copies small; counts below 2**24 are exact in float32
+        bits = [side[:, seed].astype(np.float32) for side in sides]
+        total += _squared_distances(bits[0], bits[-1])
+        for place, own in enumerate(bits):
+            by_seed[place][:, seed] = own.mean(axis=1, dtype=float)
+            by_digit[place] += own / n_seeds
+    means = np.subtract.outer(by_seed[0].mean(axis=1), by_seed[-1].mean(axis=1))
     if n_seeds < 2:
         return means, (np.full_like(means, np.nan),) * 3
-    seeds = _squared_distances(*(_centred(side.mean(axis=2)) for side in (left, right)))
-    digits = _squared_distances(*(_centred(side.mean(axis=1)) for side in (left, right)))
-    # Counts below 2**24 are exact in float32; one seed at a time keeps the copies small.
-    total = np.zeros(means.shape)
-    for seed in range(n_seeds):
-        total += _squared_distances(*(side[:, seed].astype(np.float32) for side in (left, right)))
     # Two cells that answered alike differ by nothing, not by what rounding leaves.
-    seeds, digits = seeds * (total > 0), digits * (total > 0)
+    seeds, digits = (_squared_distances(_centred(side[0]), _centred(side[-1])) * (total > 0)
+                     for side in (by_seed, by_digit))  # fmt: skip
     return means, _parts(seeds, digits, total - n_seeds * n_digits * means**2, n_seeds, n_digits)
 
 
