@@ -184,7 +184,7 @@ def make_plan(
         Architecture keys that have their measurement already.
     prices : Prices
     program_of : callable
-        What trains a cell of so many steps with the seed of such an index among the study's.
+        What trains a cell of so many steps with such a seed.
     workers : int
         Processes side by side.
     """
@@ -195,7 +195,7 @@ def make_plan(
             if (run := Run(cell, seed)).id in done:
                 continue
             to_do[cell.id] += 1
-            program = program_of(cell, sizes[cell.id].n_steps(cell), index)
+            program = program_of(cell, sizes[cell.id].n_steps(cell), seed)
             first = index - index % program.members if program.kind == SEEDS_OF_ONE_CELL else index
             alike = companions(run, program.kind) if program.members > 1 else run
             together.setdefault(first, {}).setdefault((program, alike), []).append(run)
@@ -216,7 +216,7 @@ def make_plan(
                   for start in range(0, len(runs), program.members)]  # fmt: skip
         rounds.append(tuple(sorted(groups, key=lambda group: -(group.seconds.value or 0.0))))
     planned = [PlannedCell(cell, size := sizes[cell.id], len(study.seeds), to_do[cell.id],
-                           program_of(cell, size.n_steps(cell), 0), total(costs[cell.id], 1))
+                           program_of(cell, size.n_steps(cell), study.seeds[0]), total(costs[cell.id], 1))
                for cell in study.cells]  # fmt: skip
     first_of: dict[str, PlannedCell] = {}
     for found in planned:
