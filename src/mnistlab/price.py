@@ -1,5 +1,6 @@
 """What a run will cost on this machine, learned from the runs that were done here. Numbers in, seconds out."""
 
+import heapq
 import math
 import statistics
 from collections import defaultdict
@@ -149,19 +150,22 @@ class Prices:
         Parameters
         ----------
         groups : iterable of Priced
+            In the order in which they are handed out.
         workers : int, default=1
-            Processes side by side.
+            Processes side by side, each given the next group when it is free.
         other_seconds : float, default=0.0
             That nobody shares.
         """
-        estimates, compiling = [Estimate(0.0, 0.0, 0.0)], dict[object, float]()
-        for number, (works, filled) in enumerate(groups):
-            estimates += [self.seconds(work, filled) for work in works]
-            for place, work in enumerate(works):
-                compiling.setdefault(work.shape or (number, place), self.compile_seconds(work))
-        alone = sum(compiling.values()) / workers + other_seconds
-        value, low, high = (sum(getattr(e, name) for e in estimates) / workers + alone
-                            for name in ("value", "low", "high"))  # fmt: skip
+        ends, compiled, estimates, compiling = [0.0] * workers, {""}, [Estimate(0.0, 0.0, 0.0)], 0.0
+        for works, filled in groups:
+            new = [work for work in works if not work.shape] or [w for w in works[:1] if w.shape not in compiled]
+            own, first = [self.seconds(work, filled) for work in works], sum(map(self.compile_seconds, new))
+            heapq.heapreplace(ends, ends[0] + first + sum(estimate.value or 0.0 for estimate in own))
+            compiled.add(works[0].shape)
+            estimates += own
+            compiling += first
+        sums = [sum(getattr(e, name) for e in estimates) + compiling for name in ("value", "low", "high")]
+        value, low, high = (max(ends) * end / (sums[0] or 1.0) + other_seconds for end in sums)
         return Estimate(value, low, high, 0.95, max(e.n for e in estimates), "prediction")
 
     def _predict(self, work: Work, filled: float) -> Estimate:
