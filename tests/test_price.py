@@ -3,22 +3,25 @@
 import math
 import random
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnistlab.analysis.estimate import Estimate
-from mnistlab.price import Prices, Work, total
+from mnistlab.price import Prices, Work
 
-SMALL = Work("small", "reference keras", 1, depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616,
+SMALL = Work("small", "reference keras", "", depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616,
              evaluated=16_000, parameters=50_890)  # fmt: skip
-LARGE = Work("large", "reference keras", 1, depth=4, epochs=30, steps_per_epoch=1_688, flops_per_step=10**8,
+LARGE = Work("large", "reference keras", "", depth=4, epochs=30, steps_per_epoch=1_688, flops_per_step=10**8,
              evaluated=16_000, parameters=10**6)  # fmt: skip
-OTHER = Work("other", "reference sklearn", 1, depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616,
+OTHER = Work("other", "reference sklearn", "", depth=1, epochs=10, steps_per_epoch=1_688, flops_per_step=6_559_616,
              evaluated=16_000, parameters=50_890)  # fmt: skip
 
 positive = st.floats(1e-3, 1e6)
+
+
+SHAPED = replace(SMALL, key="shaped", engine="population keras", shape="784-64-10")
 
 
 def first_guess(work):
@@ -39,8 +42,10 @@ def test_runs_alike_cost_their_mean(seconds):
 @given(scale=st.floats(0.01, 100))
 def test_a_first_guess_is_scaled_by_what_the_machine_showed(scale):
     prices = Prices()
-    prices.observe(SMALL, scale * first_guess(SMALL), scale * 2.3, 0.0)  # of which it takes 2.3 s for compilation
+    compiling = Prices().compile_seconds(SMALL)
+    prices.observe(SMALL, scale * (first_guess(SMALL) + compiling), scale * compiling, 0.0)
     assert prices.seconds(LARGE).value == pytest.approx(scale * first_guess(LARGE))
+    assert prices.compile_seconds(LARGE) == pytest.approx(scale * Prices().compile_seconds(LARGE))
     assert prices.seconds(LARGE).n == 1
 
 
@@ -63,7 +68,7 @@ def test_intervals_hold_about_as_many_planted_times_as_they_promise(spread):
     def seconds(work):
         return 2.5 * first_guess(work) * math.exp(luck.gauss(0, spread))
 
-    works = [Work(f"w{i}", "reference keras", 1, 1 + i % 5, 10, 100 * (1 + i % 7), 10**6 * (1 + i % 11), 16_000,
+    works = [Work(f"w{i}", "reference keras", "", 1 + i % 5, 10, 100 * (1 + i % 7), 10**6 * (1 + i % 11), 16_000,
                   10**5) for i in range(400)]  # fmt: skip
     prices = Prices()
     for work in works[:100]:
@@ -96,24 +101,36 @@ def test_more_of_anything_costs_more(changed):
     assert first_guess(Work(**{**values, changed: 2 * values[changed]})) > first_guess(SMALL)
 
 
-@given(seconds=st.lists(positive, max_size=30), workers=st.integers(1, 64))
-def test_a_total_is_the_sum_over_the_processes(seconds, workers):
-    estimates = [Estimate(value, value / 2, value * 2, n=3, kind="prediction") for value in seconds]
-    found = total(estimates, workers)
-    assert found.value == pytest.approx(sum(seconds) / workers)
-    assert (found.low, found.high) == pytest.approx((found.value / 2, found.value * 2))
-    assert found.n == (3 if seconds else 0)
+@given(epochs=st.lists(st.integers(1, 100), max_size=30), workers=st.integers(1, 8))
+def test_a_total_ends_with_the_last_of_the_processes(epochs, workers):
+    works = [replace(SMALL, key=str(number), epochs=n) for number, n in enumerate(epochs)]
+    found = Prices().total([([work], 1.0) for work in works], workers, 7.0)
+    compiling, ends = Prices().compile_seconds(SMALL), [0.0] * workers
+    for work in works:
+        ends[ends.index(min(ends))] += first_guess(work) + compiling
+    assert found.value == pytest.approx(max(ends) + 7.0)
+    assert 7.0 <= found.low <= found.value <= found.high
+    if workers == 1:
+        alone = len(works) * compiling + 7.0
+        trained = sum(map(first_guess, works))
+        assert (found.low - alone, found.high - alone) == pytest.approx((trained / 3, trained * 3))
 
 
-def test_compilation_that_is_mostly_found_ready_is_not_expected_again():
+def test_a_shape_is_compiled_once_and_found_ready_later():
     prices = Prices()
-    for compile_seconds in (3.0, 0.0, 0.0):
-        prices.observe(SMALL, 5.0 + compile_seconds, compile_seconds, 0.0)
-    assert prices.seconds(SMALL).value == pytest.approx(5.0)
+    cold = prices.compile_seconds(SHAPED)
+    group, other = [SHAPED] * 5, [replace(SHAPED, key="other", shape="784-8-10")]
+    trained = 6 * prices.seconds(SHAPED).value
+    assert prices.total([(group, 1.0), (other, 1.0)]).value == pytest.approx(trained + 2 * cold)
+    for compile_seconds in (6.0, 0.0, 0.0, 0.0, 0.0):
+        prices.observe(SHAPED, 5.0 + compile_seconds, compile_seconds, 4.0)
+    assert prices.compile_seconds(SHAPED) == pytest.approx(6.0 / 4)
+    assert prices.compile_seconds(other[0]) == pytest.approx(6.0)
+    assert prices.total([(group, 1.0)] * 3).value == pytest.approx(15 * 5.0 + 6.0 / 4)
 
 
 @given(steps=st.floats(0, 9), filled=st.sampled_from([0.2, 0.25, 0.5, 1.0]))
-def test_empty_places_cost_steps_and_compilation_but_no_evaluation(steps, filled):
+def test_empty_places_cost_steps_but_no_evaluation(steps, filled):
     prices = Prices()
     prices.observe(SMALL, 10.0, 1.0, steps)
-    assert prices.seconds(SMALL, filled).value == pytest.approx((1.0 + steps) / filled + 9.0 - steps)
+    assert prices.seconds(SMALL, filled).value == pytest.approx(steps / filled + 9.0 - steps)

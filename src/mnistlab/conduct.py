@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.engines.programs import Program
 from mnistlab.keeping import Keeper
-from mnistlab.plan import Group, Plan, PlannedCell, work_of
-from mnistlab.price import Prices, Work
+from mnistlab.plan import Group, Plan, PlannedCell, work_of, works_of
+from mnistlab.price import Priced, Prices
 from mnistlab.records import Measurement, RunResult
 from mnistlab.spec import Run
 
@@ -116,7 +116,7 @@ class _Conductor:
     reasons: set[str] = field(default_factory=set)
     validation: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     n_validation: dict[str, int] = field(default_factory=dict)
-    waiting: list[tuple[Group, list[Work]]] = field(default_factory=list)
+    waiting: list[tuple[Group, Priced]] = field(default_factory=list)
     # Run → when its group began, the group's predicted seconds, the run's share of them.
     active: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     to_measure: dict[str, PlannedCell] = field(init=False)
@@ -139,14 +139,14 @@ class _Conductor:
         """Train groups in their order, passing over what the budget has no room for; whether all were trained."""
         from mnistlab.execution.local import execute
 
-        self.waiting = [(group, self.works(group)) for group in (*groups, *later)]
+        self.waiting = [(group, works_of(group.program, group.runs, self.plan.sizes)) for group in (*groups, *later)]
         left = len(groups)
 
         def next_group(budget: "Budget") -> Group | None:
             nonlocal left
             for index in range(left):
-                group, works = self.waiting[index]
-                if budget.allows(seconds := self.seconds(works)):
+                group, priced = self.waiting[index]
+                if budget.allows(seconds := self.prices.total([priced]).value or 0.0):
                     left -= 1
                     del self.waiting[index]
                     share = 1 / len(group.runs)
@@ -163,14 +163,6 @@ class _Conductor:
                     self.take(event)
                     self.tell()
         return not left and not self.stop.requested
-
-    def works(self, group: Group) -> list[Work]:
-        return [work_of(run.cell, self.plan.size_of(run.cell), group.program) for run in group.runs]
-
-    def seconds(self, works: list[Work]) -> float:
-        """Of a group."""
-        filled = len(works) / works[0].members
-        return sum(self.prices.seconds(work, filled).value or 0.0 for work in works)
 
     def take(self, event: "Event") -> None:
         from mnistlab.execution.local import Finished, Started
@@ -256,7 +248,8 @@ class _Conductor:
         What is still to be measured alone comes on top.
         """
         under_way = [(max(0.0, seconds - (now - begun)), share) for begun, seconds, share in self.active.values()]
-        work = sum(left * share for left, share in under_way) + sum(self.seconds(works) for _, works in self.waiting)
+        waiting = self.prices.total(priced for _, priced in self.waiting).value or 0.0
+        work = sum(left * share for left, share in under_way) + waiting
         return (
             max([work / self.plan.workers, *(left for left, _ in under_way)])
             + len(self.to_measure) * self.seconds_a_probe

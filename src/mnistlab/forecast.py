@@ -63,7 +63,9 @@ def plan_here(
     available, needed, largest = available_bytes(), 0, None
     for cell in study.cells:
         size = sizes[cell.id]
-        if (bytes_ := run_bytes(cell, size, program_of(engine, cell, size.n_steps(cell), 0, device))) > needed:
+        if (
+            bytes_ := run_bytes(cell, size, program_of(engine, cell, size.n_steps(cell), study.seeds[0], device))
+        ) > needed:
             needed, largest = bytes_, cell
     if largest is not None and needed > available:
         raise ConfigurationError(largest.label, f"one such network needs about {needed / 1e9:,.1f} GB of memory, "

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mnistlab.analysis.estimate import Estimate
@@ -10,7 +10,7 @@ from mnistlab.datasets.catalog import DatasetInfo
 from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, Program, companions
 from mnistlab.errors import InvalidFieldError
 from mnistlab.preprocessing import check_features
-from mnistlab.price import Prices, Work, total
+from mnistlab.price import Priced, Prices, Work
 from mnistlab.spec import Cell, Run
 from mnistlab.splits import part_sizes
 from mnistlab.study import Study
@@ -67,8 +67,8 @@ class PlannedCell:
 class Plan:
     """What a study will train: its cells, and the groups to do, round by round, the longest of a round first.
 
-    `to_measure` holds a cell of every architecture that has yet to be measured alone, by architecture key;
-    `other_seconds` is what starting the processes and measuring will take.
+    `to_measure` holds a cell of every architecture that has yet to be measured alone, by architecture key; `seconds` is
+    the predicted wall clock of all that is to do, from the first process' start to the last measurement.
     """
 
     study: Study
@@ -77,7 +77,7 @@ class Plan:
     sizes: dict[str, CellSize]
     workers: int
     to_measure: dict[str, PlannedCell]
-    other_seconds: float
+    seconds: Estimate
 
     def size_of(self, cell: Cell) -> CellSize:
         """Size of one of its cells."""
@@ -112,11 +112,6 @@ class Plan:
     def peak_bytes(self) -> int:
         """Memory the processes need at the worst moment, beside the coordinator."""
         return self.workers * max((run_bytes(p.cell, p.size, p.program) for p in self.cells), default=0)
-
-    @property
-    def seconds(self) -> Estimate:
-        """Predicted wall-clock seconds of what is to do, from the first process' start to the last measurement."""
-        return total([group.seconds for group in self.groups], self.workers, self.other_seconds)
 
 
 def cell_size(cell: Cell, info: DatasetInfo) -> CellSize:
@@ -161,10 +156,16 @@ def run_bytes(cell: Cell, size: CellSize, program: Program) -> int:
 def work_of(cell: Cell, size: CellSize, program: Program) -> Work:
     """The quantities the time of a cell's run follows that is trained by this program."""
     return Work(
-        key=f"{cell.id} {program}", engine=f"{program.engine} {cell.framework}", members=program.members,
+        key=f"{cell.id} {program}", engine=f"{program.engine} {cell.framework}",
+        shape=f"{program} {companions(Run(cell, 0), '')}" if program.engine == "population" else "",
         depth=cell.architecture.depth, epochs=cell.training.epochs, steps_per_epoch=size.steps_per_epoch,
         flops_per_step=size.flops_per_step, evaluated=size.n_validation + size.n_test, parameters=size.parameters,
     )  # fmt: skip
+
+
+def works_of(program: Program, runs: Sequence[Run], sizes: Mapping[str, CellSize]) -> Priced:
+    """What one program trains together, for its price: see `Prices.total`."""
+    return [work_of(run.cell, sizes[run.cell.id], program) for run in runs], len(runs) / program.members
 
 
 def make_plan(
@@ -184,29 +185,27 @@ def make_plan(
         Architecture keys that have their measurement already.
     prices : Prices
     program_of : callable
-        What trains a cell of so many steps with the seed of such an index among the study's.
+        What trains a cell of so many steps with such a seed.
     workers : int
         Processes side by side.
     """
-    done, to_do, costs = frozenset(finished), Counter[str](), defaultdict[str, list[Estimate]](list)
+    done, to_do, costs = frozenset(finished), Counter[str](), defaultdict[str, list[Priced]](list)
     together: dict[int, dict[tuple[Program, Hashable], list[Run]]] = {}
     for cell in study.cells:
         for index, seed in enumerate(study.seeds):
             if (run := Run(cell, seed)).id in done:
                 continue
             to_do[cell.id] += 1
-            program = program_of(cell, sizes[cell.id].n_steps(cell), index)
+            program = program_of(cell, sizes[cell.id].n_steps(cell), seed)
             first = index - index % program.members if program.kind == SEEDS_OF_ONE_CELL else index
             alike = companions(run, program.kind) if program.members > 1 else run
             together.setdefault(first, {}).setdefault((program, alike), []).append(run)
 
     def group(program: Program, runs: tuple[Run, ...]) -> Group:
-        parts = []
-        for run in runs:
-            work = work_of(run.cell, sizes[run.cell.id], program)
-            parts.append(prices.seconds(work, len(runs) / program.members))
-            costs[run.cell.id].append(parts[-1])
-        seconds = total(parts, 1)
+        works, filled = works_of(program, runs, sizes)
+        for run, work in zip(runs, works, strict=True):
+            costs[run.cell.id].append(([work], filled))
+        seconds = prices.total([(works, filled)])
         return Group(program, runs, seconds, max(_TIMEOUT_FLOOR_SECONDS, _TIMEOUT_FACTOR * (seconds.high or 0.0)))
 
     rounds = []
@@ -216,14 +215,16 @@ def make_plan(
                   for start in range(0, len(runs), program.members)]  # fmt: skip
         rounds.append(tuple(sorted(groups, key=lambda group: -(group.seconds.value or 0.0))))
     planned = [PlannedCell(cell, size := sizes[cell.id], len(study.seeds), to_do[cell.id],
-                           program_of(cell, size.n_steps(cell), 0), total(costs[cell.id], 1))
+                           program_of(cell, size.n_steps(cell), study.seeds[0]), prices.total(costs[cell.id]))
                for cell in study.cells]  # fmt: skip
     first_of: dict[str, PlannedCell] = {}
     for found in planned:
         first_of.setdefault(architecture_key(found.cell, found.size), found)
     to_measure = {key: found for key, found in first_of.items() if key not in measured}
     other = (prices.start_seconds if rounds else 0.0) + len(to_measure) * prices.probe_seconds
-    return Plan(study, tuple(planned), tuple(rounds), sizes, workers, to_measure, other)
+    priced = [works_of(group.program, group.runs, sizes) for groups in rounds for group in groups]
+    seconds = prices.total(priced, workers, other)
+    return Plan(study, tuple(planned), tuple(rounds), sizes, workers, to_measure, seconds)
 
 
 def architecture_key(cell: Cell, size: CellSize) -> str:

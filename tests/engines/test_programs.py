@@ -40,33 +40,33 @@ def cells(draw):
 choices, devices = st.sampled_from(["auto", *ENGINES]), st.sampled_from(["cpu", "gpu"])
 
 
-@given(choice=choices, cell=cells(), index=st.integers(0, 100), device=devices)
-def test_a_program_is_a_function_of_cell_seed_and_device(choice, cell, index, device):
-    program = program_of(choice, cell, MANY, index, device)
-    assert program == program_of(choice, dataclasses.replace(cell), MANY, index, device)
+@given(choice=choices, cell=cells(), seed=st.integers(0, 100), device=devices)
+def test_a_program_is_a_function_of_cell_seed_and_device(choice, cell, seed, device):
+    program = program_of(choice, cell, MANY, seed, device)
+    assert program == program_of(choice, dataclasses.replace(cell), MANY, seed, device)
     assert program.engine == ("reference" if choice == "reference" or why_not_covered(cell, MANY) else "population")
     assert program.members >= 1
     assert (program.members == 1) == (program.kind not in (SEEDS_OF_ONE_CELL, CELLS_OF_ONE_SEED))
     assert not (program.kind == SEEDS_OF_ONE_CELL and cell.features.learns)
 
 
-@given(choice=choices, cell=cells(), index=st.integers(0, 100), device=devices, rate=st.floats(1e-5, 1),
+@given(choice=choices, cell=cells(), seed=st.integers(0, 100), device=devices, rate=st.floats(1e-5, 1),
        epochs=st.integers(1, 50))  # fmt: skip
-def test_what_is_a_members_own_changes_no_program(choice, cell, index, device, rate, epochs):
+def test_what_is_a_members_own_changes_no_program(choice, cell, seed, device, rate, epochs):
     training = dataclasses.replace(cell.training, learning_rate=rate, epochs=epochs, l2=cell.training.l2 * 2)
     other = dataclasses.replace(cell, training=training)
-    assert program_of(choice, cell, MANY, index, device) == program_of(choice, other, MANY, index, device)
+    assert program_of(choice, cell, MANY, seed, device) == program_of(choice, other, MANY, seed, device)
     assert companions(Run(cell, 1), SEEDS_OF_ONE_CELL) == companions(Run(other, 2), SEEDS_OF_ONE_CELL)
 
 
-@given(choice=choices, cell=cells(), index=st.integers(0, 100), device=devices)
-def test_what_a_run_has_recorded_is_its_program_again(choice, cell, index, device):
-    program = program_of(choice, cell, MANY, index, device)
+@given(choice=choices, cell=cells(), seed=st.integers(0, 100), device=devices)
+def test_what_a_run_has_recorded_is_its_program_again(choice, cell, seed, device):
+    program = program_of(choice, cell, MANY, seed, device)
     assert Program.of(program.engine, str(program)) == program
 
 
 @pytest.mark.parametrize(
-    ("width", "seed_index", "features", "device", "framework", "expected"),
+    ("width", "seed", "features", "device", "framework", "expected"),
     [
         (8, 0, "scale", "cpu", "keras", FOUR_CELLS),
         (8, 40, "scale", "cpu", "keras", FOUR_CELLS),
@@ -84,10 +84,10 @@ def test_what_a_run_has_recorded_is_its_program_again(choice, cell, index, devic
         (16, 0, "standardize", "gpu", "keras", ALONE),
     ],
 )
-def test_programs_of_the_population_engine(width, seed_index, features, device, framework, expected):
+def test_programs_of_the_population_engine(width, seed, features, device, framework, expected):
     cell = Cell(Architecture((width, 4)), features=Features((features,)), framework=framework)
     for choice in ("auto", "population"):
-        assert program_of(choice, cell, MANY, seed_index, device) == expected
+        assert program_of(choice, cell, MANY, seed, device) == expected
 
 
 def test_what_is_not_covered_goes_to_the_reference_engine_and_says_why(monkeypatch):

@@ -172,7 +172,12 @@ def status_text(rows: list[StudyStatus], width: int) -> str:
 
 def repeat_command(detail: RunDetail) -> str:
     """The line that trains this run again."""
-    return shlex.join(["mnistlab", "run", *flags_of(detail.run.cell, detail.run.seed), "--store", "repeat.sqlite"])
+    words = flags_of(detail.run.cell, detail.run.seed)
+    if detail.result is not None and detail.result.engine == "reference":
+        words += ["--engine", "reference"]
+    if detail.result is not None and detail.result.environment.device == "gpu":
+        words += ["--device", "gpu"]
+    return shlex.join(["mnistlab", "run", *words, "--store", "repeat.sqlite"])
 
 
 def run_document(detail: RunDetail) -> dict[str, Any]:

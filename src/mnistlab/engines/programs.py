@@ -15,7 +15,7 @@ ENGINES = ("reference", "population")
 ONE_NETWORK, SEEDS_OF_ONE_CELL, CELLS_OF_ONE_SEED = "one network", "seeds of one cell", "cells of one seed"
 
 # Measured on two cores (docs/engines.md). Up to 128 wide five networks cost as much a step as one by itself and share
-# one compilation; beyond that they no longer fit the cache and cost more. Fives begin with the sixth seed, so that
+# one compilation; beyond that they no longer fit the cache and cost more. Fives begin with seed 5, so that
 # studies of up to five seeds, of ten, of fifteen have no empty places. To share the batches pays up to 8 wide even
 # where a cell is the only one of its kind.
 _FIVE, _FIVE_WIDTH = 5, 128
@@ -53,7 +53,7 @@ class Program:
         return cls(engine, kind, int(members)) if members.isdigit() else cls(engine, text)
 
 
-def program_of(choice: str, cell: Cell, n_steps: int, seed_index: int, device: str) -> Program:
+def program_of(choice: str, cell: Cell, n_steps: int, seed: int, device: str) -> Program:
     """The program of a run.
 
     Parameters
@@ -63,8 +63,8 @@ def program_of(choice: str, cell: Cell, n_steps: int, seed_index: int, device: s
     cell : Cell
     n_steps : int
         Steps of its whole training: its epochs of its part of the data set.
-    seed_index : int
-        Place of its seed among those of the study.
+    seed : int
+        The run's own, wherever it stands in a study: seeds of a study go from 0 on unless somebody names others.
     device : str
         `cpu` or `gpu`.
 
@@ -84,7 +84,7 @@ def program_of(choice: str, cell: Cell, n_steps: int, seed_index: int, device: s
         return Program("population", SEEDS_OF_ONE_CELL, _gpu_members(cell))
     if widest <= _SHARED_WIDTH and cell.framework == "keras":
         return Program("population", CELLS_OF_ONE_SEED, _SHARED)
-    if widest <= _FIVE_WIDTH and seed_index >= _FIVE and not cell.features.learns:
+    if widest <= _FIVE_WIDTH and seed >= _FIVE and not cell.features.learns:
         return Program("population", SEEDS_OF_ONE_CELL, _FIVE)
     return Program("population", ONE_NETWORK)
 
