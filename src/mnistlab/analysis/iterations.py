@@ -67,8 +67,8 @@ def epochs_to_target(runs: pd.DataFrame, epochs: pd.DataFrame, target: float, *,
     finished = runs[runs["status"].isin(["done", "diverged"])]
     rows = []
     for cell, own, curves in _by_cell(finished, _curves(epochs, "validation_accuracy")):
-        hits = np.asarray(curves.to_numpy() >= target)
-        reached = hits.any(axis=1)
+        hits = curves.to_numpy() >= target
+        reached = np.asarray(hits.any(axis=1))
         waited = np.where(reached, curves.columns.to_numpy()[hits.argmax(axis=1)], own["epochs_asked"].to_numpy())
         median = _censored_median(waited.astype(float), reached, level)
         rows.append((cell, target, len(own), int(reached.sum()), median))
