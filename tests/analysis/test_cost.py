@@ -72,7 +72,7 @@ def test_the_ledger_has_cells_in_order_and_done_runs_alone():
 def costs(plant):
     cells = [Cell(Architecture((32,))), Cell(Architecture((512,)), training=Training(epochs=20))]
     study = plant([(cells[0], 0.95, ("done",) * 3), (cells[1], 0.97, ("done",)), (Cell(Architecture((4,))), 0.8, ())])
-    measurements = study.measurements.assign(seconds_per_step=[0.002, np.nan, 0.1])
+    measurements = study.measurements.assign(seconds_per_step=[0.002, np.nan, 0.1], energy_joules=[0.01, np.nan, 1.0])
     return accuracy_costs(results_table(study.cells.assign(steps_per_epoch=1687), study.runs, measurements).rows)
 
 
@@ -81,12 +81,13 @@ def test_costs_are_those_of_the_whole_training_alone(costs):
     assert (first["parameters"], first["parameter_bytes"]) == (25450, 16 * 25450)
     assert first["flops"] == Architecture((32,)).flops_per_step(784, 10, 32) * 1687 * 10
     assert first["seconds"] == pytest.approx(0.002 * 1687 * 10)
+    assert first["joules"] == pytest.approx(0.01 * 1687 * 10)
     assert second["flops"] == Architecture((512,)).flops_per_step(784, 10, 32) * 1687 * 20
 
 
 def test_what_was_not_measured_is_nan_and_a_cell_without_runs_has_no_row(costs):
     assert len(costs) == 2
-    assert np.isnan(costs["seconds"][1])
+    assert costs[["seconds", "joules"]].isna().to_numpy().tolist() == [[False] * 2, [True] * 2]
     assert costs["peak_bytes"].isna().all()
     assert list(pareto_set(costs, "seconds")["label"]) == ["1x32 relu"]
     assert pareto_set(costs, "peak_bytes").empty

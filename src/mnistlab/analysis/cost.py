@@ -18,7 +18,7 @@ from mnistlab.analysis.intervals import t_interval
 
 LEVEL = 0.95
 PARTS = ("import", "data", "compile", "steps", "evaluation", "idle")
-COSTS = ("parameters", "flops", "seconds", "parameter_bytes", "peak_bytes")
+COSTS = ("parameters", "flops", "seconds", "parameter_bytes", "peak_bytes", "joules")
 
 _LEDGER = ("cell", "networks", "timing", "environment", "wall_seconds",
            *(f"{part}_{of}" for part in PARTS for of in ("seconds", "share")))  # fmt: skip
@@ -94,18 +94,19 @@ def accuracy_costs(results: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per cell with a finished run, in study order: cell, label, framework, dataset, protocol,
-        accuracy and validation_accuracy (Estimates), parameters, flops (of all steps done), seconds (those steps by the
-        probe of the architecture alone: what a cohort's members share is no network's own time), parameter_bytes (with
-        gradients and optimizer state), peak_bytes. Costs are floats, NaN where not measured; a probe measures once and
-        has no interval.
+        A row per cell with a finished run, in study order: cell, label, framework, dataset, protocol, accuracy and
+        validation_accuracy (Estimates), parameters, flops (of all steps done), seconds (those steps by the probe of the
+        architecture alone: what a cohort's members share is no network's own time), parameter_bytes (with gradients and
+        optimizer state), peak_bytes, joules (of all steps done). Costs are floats, NaN where not measured; a probe
+        measures once and has no interval.
     """
     rows = []
     for row in results[results["seeds"] > 0].to_dict("records"):
         steps = row["steps_per_epoch"] * row["epochs_done"].value
-        bytes_ = row["parameter_bytes"]
+        joules = row["energy_joules"]  # null, where no counter says them, and not an Estimate without a value
         costs = (row["parameters"], row["flops_per_step"] * steps, _number(row["seconds_per_step"].value) * steps,
-                 _number(bytes_), _number(row["peak_bytes"].value))  # fmt: skip
+                 _number(row["parameter_bytes"]), _number(row["peak_bytes"].value),
+                 np.nan if joules is None else joules.value * steps)  # fmt: skip
         rows.append((*(row[name] for name in _ACCURACIES), *map(float, costs)))
     return pd.DataFrame(rows, columns=[*_ACCURACIES, *COSTS])
 
