@@ -156,7 +156,7 @@ def ten_more_epochs(runs: pd.DataFrame, epochs: pd.DataFrame, *, level: float = 
     -----
     Behind the end, each network's curve is fitted with a - b·exp(-e/τ) and a - b·e^(-k), b >= 0, by least squares; the
     value is the mean of both models' gains over networks, the interval reaches from the lower end of the one's t
-    interval to the upper end of the other's: most real curves rise more than the one promises, less than the other. Both
+    interval to the upper end of the other's: most real curves rise more than the one says, less than the other. Both
     suppose that training goes on as before: they say nothing where a schedule has brought the learning rate to its end,
     and cannot foresee a fall. While a curve flattens, its last measured gain is an upper guide.
 
