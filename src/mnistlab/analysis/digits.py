@@ -1,7 +1,8 @@
-"""Single test digits: which a larger network solves, which flip with the seed, which nobody reads, and what a vote makes
-of them. Bits and predicted classes go in, frames come out, a row per digit, named by its place in the data set.
+"""Single test digits: which a larger network solves, which flip with the seed, which nobody reads, what a vote makes of
+them. Bits and predicted classes go in, frames come out, a row per digit, named by its place in the data set.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ N_MNIST_TRAIN, N_MNIST_TEST = 60_000, 10_000
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
 """Official MNIST test digits, from 0, whose label people voted against.
 
-C. Northcutt et al. (2021), Pervasive Label Errors in Test Sets (NeurIPS datasets and benchmarks); cleanlab/label-errors.
+C. G. Northcutt et al. (2021), Pervasive Label Errors in Test Sets, NeurIPS; their list at cleanlab/label-errors.
 """
 
 
@@ -46,15 +47,11 @@ def solved_digits(
     ValueError
         Fewer than two sizes, one size twice, or cells tested on different digits.
     """
-    if len(along) != len(sizes) or len(set(sizes)) != len(sizes) or len(sizes) < 2:
-        raise ValueError(f"one cell for each of at least 2 sizes is needed; got {len(along)} cells for {list(sizes)}")
-    if len({cell.digits for cell in along}) > 1:
-        raise ValueError("cells tested on different digits cannot be compared digit by digit")
-    order = np.argsort(sizes)
-    right = np.stack([along[place].correct.mean(axis=0) for place in order])
+    ordered = _by_size(along, sizes)
+    right = np.stack([cell.correct.mean(axis=0) for _, cell in ordered])
     # From the large end down, as long as no size falls below a half.
     held = np.logical_and.accumulate(right[::-1] >= 0.5, axis=0).sum(axis=0)
-    steps = np.append(np.sort(sizes)[::-1].astype(float), np.nan)
+    steps = np.array([*(float(size) for size, _ in reversed(ordered)), np.nan])
     small, large = right[0], right[-1]
     table = pd.DataFrame({"index": indices, "label": labels, "right_small": small, "right_large": large,
                           "solved": (1 - small) * large, "lost": small * (1 - large),
@@ -70,10 +67,15 @@ def solved_counts(along: Sequence[Replicates], sizes: Sequence[int]) -> pd.DataF
     DataFrame
         One row per step: small, large (sizes), solved, lost, net (`Estimate` of digits a network, kind "t" over common
         seeds, for these digits). Two cells that differ by luck alone solve as many as they lose.
+
+    Raises
+    ------
+    ValueError
+        As in `solved_digits`.
     """
     rows = []
-    ordered = [(sizes[place], along[place]) for place in np.argsort(sizes)]
-    for (small, before), (large, after) in zip(ordered, ordered[1:], strict=False):
+    ordered = _by_size(along, sizes)
+    for (small, before), (large, after) in itertools.pairwise(ordered):
         common = [seed for seed in before.seeds if seed in after.seeds]
         old, new = (cell.correct[[cell.seeds.index(seed) for seed in common]] for cell in (before, after))
         solved, lost = (~old & new).sum(axis=1), (old & ~new).sum(axis=1)
@@ -215,7 +217,14 @@ def vote_table(
     DataFrame
         One row per committee, all networks last: voters ("best 5", "all"), networks, accuracy (kind "wilson": of this
         committee, on new digits), mean_accuracy (of its members).
+
+    Raises
+    ------
+    ValueError
+        A committee of none.
     """
+    if min(best, default=1) < 1:
+        raise ValueError(f"a committee has at least 1 network; got {list(best)}")
     validated = np.asarray(validation_accuracy, dtype=float)
     order, choosable = _best_first(validated), int((~np.isnan(validated)).sum())
     committees = {f"best {k}": order[:k] for k in best if k <= choosable}
@@ -225,6 +234,14 @@ def vote_table(
         accuracy = wilson_interval(hits, len(labels), level=LEVEL)
         rows.append([name, len(members), accuracy, float((predicted[members] == labels).mean())])
     return pd.DataFrame(rows, columns=["voters", "networks", "accuracy", "mean_accuracy"])
+
+
+def _by_size(along: Sequence[Replicates], sizes: Sequence[int]) -> list[tuple[int, Replicates]]:
+    if len(along) != len(sizes) or len(set(sizes)) != len(sizes) or len(sizes) < 2:
+        raise ValueError(f"one cell for each of at least 2 sizes is needed; got {len(along)} cells for {list(sizes)}")
+    if len({cell.digits for cell in along}) > 1:
+        raise ValueError("cells tested on different digits cannot be compared digit by digit")
+    return sorted(zip(sizes, along, strict=True), key=lambda pair: pair[0])
 
 
 def _best_first(validation_accuracy: ArrayLike) -> NDArray[np.intp]:

@@ -308,10 +308,10 @@ def split_options(law: SplitLaw, n_examples: int, *, validation_fraction: float 
     Returns
     -------
     DataFrame
-        One row per train fraction 0.01, 0.02 … 0.99: train_fraction, n_train (trained on), n_test, expected_error of a
-        network so trained, error (the same with its interval, kind "prediction"), half_width of the interval that so
-        many test digits would give it (an accuracy below 1/2 taken as 1/2), vouched_error (expected_error + half_width: what can be vouched for),
-        extrapolated (whether n_train lies outside the sizes of the law).
+        One row per train fraction 0.01, 0.02 … 0.99: train_fraction, n_train (trained on), n_test, error of a network
+        so trained (kind "prediction"), expected_error (its value), half_width of the interval that so many test digits
+        would give it (an accuracy below 1/2 taken as 1/2), vouched_error (expected_error + half_width: what can be
+        vouched for), extrapolated (whether n_train lies outside the sizes of the law).
     """
     if n_examples < 100 or not 0 <= validation_fraction < 1:
         raise ValueError(
