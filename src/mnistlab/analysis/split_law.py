@@ -57,18 +57,15 @@ class SplitLaw:
 
     def error(self, n_train: ArrayLike) -> NDArray[np.float64]:
         """Expected error, a fraction, of networks trained on so many digits."""
-        return _law(self.parameters, self._relative(n_train))
+        return _law(self.parameters, np.asarray(n_train) / self.n_train[-1])
 
     def slope(self, n_train: ArrayLike) -> NDArray[np.float64]:
         """Derivatives (n, 3) of the error with respect to the parameters."""
-        return _slope(self.parameters, self._relative(n_train))
+        return _slope(self.parameters, np.asarray(n_train) / self.n_train[-1])
 
     def half_width(self, variance: ArrayLike) -> NDArray[np.float64]:
         """Half of Student's interval of that variance; df are the sizes left over by three parameters."""
         return np.asarray(stdtrit(len(self.n_train) - 3, (1 + LEVEL) / 2) * np.sqrt(variance))
-
-    def _relative(self, n_train: ArrayLike) -> NDArray[np.float64]:
-        return np.asarray(n_train, dtype=float) / self.n_train[-1]
 
 
 def fit_law(n_train: ArrayLike, error: ArrayLike) -> SplitLaw:
@@ -198,19 +195,28 @@ def split_laws(table: pd.DataFrame) -> pd.DataFrame:
         One row per family: family, protocol ("merged" errors are of writers seen in training and not to be compared
         with "official" ones), sizes, networks, asymptote, removable, exponent (of error = asymptote + removable *
         (n / present) ** -exponent; no ends where the sizes leave them open), present (the largest n_train), gain
-        (error, a fraction, that 1,000 more training digits take off there), spread (of sizes about the law,
-        relative), law (`SplitLaw`).
+        (error, a fraction, that 1,000 more training digits take off there), law (`SplitLaw`).
     """
-    columns = ["family", "protocol", "sizes", "networks", "asymptote", "removable", "exponent", "present", "gain",
-               "spread", "law"]  # fmt: skip
+    columns = [
+        "family",
+        "protocol",
+        "sizes",
+        "networks",
+        "asymptote",
+        "removable",
+        "exponent",
+        "present",
+        "gain",
+        "law",
+    ]
     rows = []
     for (family, protocol), cells in table.groupby(["family", "protocol"], sort=False):
         erring = cells[[bool(error.value) for error in cells["error"]]]
         if len(erring) >= MIN_SIZES:
             law = fit_law(erring["n_train"], [error.value for error in erring["error"]])
             networks = sum(error.n for error in erring["error"])
-            rows.append([family, protocol, len(erring), networks, *_parameters(law), int(law.n_train[-1]), gain(law),
-                         law.spread, law])  # fmt: skip
+            present = int(law.n_train[-1])
+            rows.append([family, protocol, len(erring), networks, *_parameters(law), present, gain(law), law])
     return pd.DataFrame(rows, columns=columns)
 
 
