@@ -197,18 +197,8 @@ def split_laws(table: pd.DataFrame) -> pd.DataFrame:
         (n / present) ** -exponent; no ends where the sizes leave them open), present (the largest n_train), gain
         (error, a fraction, that 1,000 more training digits take off there), law (`SplitLaw`).
     """
-    columns = [
-        "family",
-        "protocol",
-        "sizes",
-        "networks",
-        "asymptote",
-        "removable",
-        "exponent",
-        "present",
-        "gain",
-        "law",
-    ]
+    columns = ["family", "protocol", "sizes", "networks", "asymptote", "removable", "exponent", "present", "gain",
+               "law"]  # fmt: skip
     rows = []
     for (family, protocol), cells in table.groupby(["family", "protocol"], sort=False):
         erring = cells[[bool(error.value) for error in cells["error"]]]
