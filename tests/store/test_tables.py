@@ -229,3 +229,20 @@ def test_the_plain_shell_reads_it(store):
     with closing(sqlite3.connect(store.path)) as shell:
         query = "SELECT json_extract(content, '$.training.epochs'), label FROM cell ORDER BY rowid"
         assert shell.execute(query).fetchall()[1] == (3, "2x64 relu-tanh, 3 epochs")
+
+
+def test_all_predicted_classes_of_a_study_come_at_once_with_their_digits(example, store):
+    expected = example.result(example.runs[0]).test
+    digits, classes = store.part_labels(expected.digits.id), store.predicted(expected.digits.id, "small")
+    assert digits.id == expected.digits.id
+    runs = store.runs("small")
+    assert classes.index.tolist() == runs.loc[runs["status"] == "done", "run"].tolist()
+    assert classes.shape == (2, 21)
+    assert (classes.dtypes == np.uint8).all()
+    assert np.array_equal(classes.loc[example.runs[0].id], expected.predicted)
+    assert store.predicted(expected.digits.id, "none").shape == (0, 21)
+
+
+def test_digits_the_store_does_not_hold_are_named(store):
+    with pytest.raises(ConfigurationError, match="labels nosuch"):
+        store.predicted("nosuch")

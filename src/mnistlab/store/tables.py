@@ -250,6 +250,40 @@ class Store:
         ]  # fmt: skip
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_PREDICTION_COLUMNS)
 
+    def part_labels(self, labels: str) -> PartLabels:
+        """The digits that `test_labels` or `validation_labels` of `runs` name.
+
+        Raises
+        ------
+        ConfigurationError
+            None are named so.
+        """
+        query = "SELECT dataset, part, n_classes, indices, labels FROM labels WHERE id = :labels"
+        rows = self._rows(query, {"labels": labels})[1]
+        if not rows:
+            raise ConfigurationError(f"labels {labels}", "the store holds none of that name", "`runs` names them")
+        dataset, part, n_classes, indices, truth = rows[0]
+        with self._sense():
+            return PartLabels(dataset, part, n_classes, np.frombuffer(indices, "<i4"), np.frombuffer(truth, np.uint8))
+
+    def predicted(self, labels: str, study: str | None = None) -> "pd.DataFrame":
+        """The most probable class of each of these digits (see `part_labels`), by every network done that saw them.
+
+        Returns
+        -------
+        DataFrame
+            uint8; rows named by run id, cells in the study's order and by seed, columns in the order of the digits.
+        """
+        import pandas as pd
+
+        query = f"""SELECT run.id, predicted FROM prediction JOIN run ON run.id = prediction.run
+                    JOIN cell ON cell.id = run.cell {_IN_ORDER}
+                    WHERE labels = :labels AND status = 'done' AND {_OF_STUDY} ORDER BY position, cell.rowid, seed"""
+        digits, (_, rows) = self.part_labels(labels), self._rows(query, {"labels": labels, "study": study})
+        with self._sense():
+            classes = np.frombuffer(b"".join(blob for _, blob in rows), np.uint8).reshape(len(rows), len(digits.labels))
+        return pd.DataFrame(classes, index=pd.Index([run for run, _ in rows], name="run", dtype="str"))
+
     def measurements(self) -> "pd.DataFrame":
         """A row per probe, in the order of measuring."""
         return self._frame("SELECT * FROM measurement ORDER BY number")
