@@ -24,6 +24,7 @@ _PER_LAYER = ("hidden_layer_sizes", "activations")
 _SETTINGS = [name for name in Cell(Architecture((64,))).settings() if name not in _PER_LAYER]
 _SHARE_COLUMNS = ["knobs", "share", "total"]
 _EFFECT_COLUMNS = ["knob", "level", "accuracy", "cells"]
+_ROUNDING = 1e-24  # the variance that float64 may leave of accuracies that are all alike
 
 Floats = NDArray[np.float64]
 Term = tuple[int, ...]
@@ -128,11 +129,10 @@ def sensitivity(cells: pd.DataFrame, runs: pd.DataFrame, *, level: float = LEVEL
     method: Literal["anova", "permutation"] = "anova" if grids or knobs.empty else "permutation"
     names = [str(name) for name in knobs if name != conditional_on]
     found = _anova(accuracy, grids, len(names)) if method == "anova" else _additive(accuracy, knobs)
-    shares, higher, noise = _shares(found, names, level=level, n=accuracy.size, n_seeds=accuracy.shape[1])
-    values = [share.value for share in shares["share"]]
+    shares, higher, noise, residual = _shares(found, names, level=level, n=accuracy.size, n_seeds=accuracy.shape[1])
     collapsed = accuracy < np.array([[collapse_threshold(n)] for n in cells["n_classes"]]).reshape(-1, 1)
     return Sensitivity(
-        "accuracy", method, conditional_on, shares, higher, noise, None if None in values else 1 - math.fsum(values),
+        "accuracy", method, conditional_on, shares, higher, noise, residual,
         _effects(knobs, scores, runs, level), *accuracy.shape, int(collapsed.sum()),
     )  # fmt: skip
 
@@ -166,7 +166,8 @@ def _level(value: Any) -> Any:
 def _scores(done: pd.DataFrame) -> pd.DataFrame:
     """Accuracy by cell and seed, of the cells with any network and the seeds that all of these cells have."""
     table = done.pivot(index="cell", columns="seed", values="test_accuracy").astype(float)
-    return table.dropna(axis="columns")
+    common = table.dropna(axis="columns")
+    return common if len(common.columns) else common.iloc[:0]
 
 
 def _coded(column: pd.Series) -> tuple[list[Any], NDArray[np.intp]]:
@@ -268,12 +269,12 @@ def _noise(accuracy: Floats) -> Floats:
 
 def _shares(
     found: _Variances, names: list[str], *, level: float, n: int, n_seeds: int
-) -> tuple[pd.DataFrame, Estimate, Estimate]:
-    """Shares and totals of each term, of higher interactions together, and of the seeds."""
+) -> tuple[pd.DataFrame, Estimate, Estimate, float | None]:
+    """Shares and totals of each term, of higher interactions together, of the seeds; what the terms leave of 1."""
     unknown = Estimate(None, level=level, n=n, kind="jackknife")
     total = found.between + found.noise
-    if not n or total[0] <= 0:
-        return pd.DataFrame(columns=_SHARE_COLUMNS), unknown, unknown
+    if not n or total[0] <= _ROUNDING * n:
+        return pd.DataFrame(columns=_SHARE_COLUMNS), unknown, unknown, None
     higher = found.between - np.sum(list(found.own.values()), axis=0)
     shown = {term: max(own[0], 0.0) for term, own in found.own.items()}
     whole = math.fsum([*shown.values(), max(higher[0], 0.0), found.noise[0]]) if found.above else total[0]
@@ -295,6 +296,7 @@ def _shares(
         pd.DataFrame(rows, columns=_SHARE_COLUMNS),
         share(max(higher[0], 0.0), higher) if found.above and len(names) > 2 else unknown,
         share(found.noise[0], found.noise) if n_seeds > 1 else unknown,
+        1 - math.fsum(row[1].value or 0.0 for row in rows),
     )
 
 
