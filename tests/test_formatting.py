@@ -17,6 +17,8 @@ from rich.cells import cell_len
 from mnistlab import formatting
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.results import ResultsTable
+from mnistlab.analysis.sensitivity import sensitivity
+from mnistlab.spec import Architecture, Cell
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,34 @@ def test_results_text_begins_with_the_resolution_and_the_learning_rate(lab_resul
     assert "holds at its learning rate" in text
     assert "3 of 3, 2 diverged" in text
     assert all(cell_len(line) <= 100 for line in text.split("\n"))
+
+
+def factorial(n_seeds, plant, shapes=((32, 1), (32, 2), (64, 1), (64, 2))):
+    done = ("done",) * n_seeds
+    study = plant([(Cell(Architecture((width,) * depth)), 0.85 + width / 640, done) for width, depth in shapes])
+    return sensitivity(study.cells, study.runs)
+
+
+def test_sensitivity_text_holds_every_share_and_every_level_within_the_width(plant):
+    found = factorial(3, plant)
+    notes, shares, effects = formatting.sensitivity_text(found, 60).split("\n\n")
+    assert "over 4 cells × 3 seeds. Exact, from the full factorial." in " ".join(notes.splitlines())
+    assert [line.split("  ")[0] for line in shares.splitlines()[1:]] == [
+        *(" × ".join(knobs) for knobs in found.shares["knobs"]), "seed"]  # fmt: skip
+    assert [line.split()[:2] for line in effects.splitlines()[1:]] == [
+        ["width", "32"], ["width", "64"], ["depth", "1"], ["depth", "2"]]  # fmt: skip
+    assert max(map(cell_len, "\n".join((notes, shares, effects)).splitlines())) <= 60
+
+
+@pytest.mark.parametrize(("n_seeds", "shapes", "said"), [
+    (1, ((32, 1), (64, 1)), "One seed: its noise is part of every share."),
+    (2, ((32, 1), (64, 1)), "Three seeds give the shares their intervals."),
+    (3, ((32, 1), (64, 1), (64, 2)), "The cells are no full factorial"),
+    (3, ((32, 1), (64, 1), (64, 2), (128, 2)), "only what differs within a depth"),
+    (0, ((32, 1),), "no shares yet"),
+])  # fmt: skip
+def test_sensitivity_text_says_what_its_shares_cannot(plant, n_seeds, shapes, said):
+    assert said in formatting.sensitivity_text(factorial(n_seeds, plant, shapes), 1000)
 
 
 def test_results_text_says_why_there_is_no_resolution(lab_results):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         rescue,
         results,
         run,
+        sensitivity,
         settings,
         show,
         status,
@@ -31,7 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "bench", "data_fetch", "data_show", "doctor", "export", "load_config", "open_store", "plan", "predict", "report",
-    "rescue", "results", "run", "settings", "show", "status",
+    "rescue", "results", "run", "sensitivity", "settings", "show", "status",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mnistlab.analysis.results import ResultsTable
+    from mnistlab.analysis.sensitivity import Sensitivity
     from mnistlab.bench.turns import BenchRow
 
 SCHEMA_VERSION = 1
@@ -43,17 +44,21 @@ def percent(estimate: Estimate) -> str:
 
 def with_spread(estimate: Estimate, scale: float = 1.0) -> str:
     """A value times `scale` with its interval, to the digits the interval warrants, and the number of networks."""
+    counted = estimate.value is not None and estimate.kind not in ("wilson", "exact")
+    return _spread(estimate, scale) + f" ({estimate.n})" * counted
+
+
+def _spread(estimate: Estimate, scale: float) -> str:
     if estimate.value is None:
         return NOTHING
     value = estimate.value * scale
-    count = "" if estimate.kind in ("wilson", "exact") else f" ({estimate.n})"
     if estimate.low is None or estimate.high is None or math.isclose(estimate.low, estimate.high):
-        return f"{significant(value)}{count}"
+        return significant(value)
     low, high = estimate.low * scale, estimate.high * scale
     decimals = _decimals((high - low) / 2)
     if estimate.kind == "wilson" or round(high - value, decimals) != round(value - low, decimals):
-        return f"{value:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f}){count}"
-    return f"{value:.{decimals}f} ± {high - value:.{decimals}f}{count}"
+        return f"{value:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
+    return f"{value:.{decimals}f} ± {high - value:.{decimals}f}"
 
 
 def significant(value: float) -> str:
@@ -250,6 +255,67 @@ def results_text(results: "ResultsTable", width: int) -> str:
         notes.append("Collapsed networks (accuracy near guessing) are counted and stay in the mean of all.")
     lines = [line for note in notes for line in textwrap.wrap(note, max(width, 1))]
     return "\n".join([*lines, "", text_table(*results_cells(results.rows), width)])
+
+
+def sensitivity_json(found: "Sensitivity", study: str | None) -> dict[str, Any]:
+    """What `mnistlab sensitivity --json` prints."""
+    effects = [{**row, "level": _setting(row["knob"], row["level"])} for row in found.effects.to_dict("records")]
+    return document(
+        study=study, metric=found.metric, method=found.method, conditional_on=found.conditional_on,
+        shares=found.shares.to_dict("records"), higher_interactions=found.higher_interactions,
+        seed_noise=found.seed_noise, residual=found.residual, effects=effects, cells=found.cells, seeds=found.seeds,
+        collapsed=found.collapsed,
+    )  # fmt: skip
+
+
+def share_cells(found: "Sensitivity") -> Cells:
+    """Header and rows of the shares for people, in per cent of the variance."""
+    rows = [[" × ".join(row["knobs"]), _spread(row["share"], 100), _spread(row["total"], 100)]
+            for row in found.shares.to_dict("records")]  # fmt: skip
+    rest = {"three knobs or more": found.higher_interactions, "seed": found.seed_noise}
+    rows += [[name, _spread(share, 100), NOTHING] for name, share in rest.items() if share.value is not None]
+    return ["what varies", "share %", "with its interactions %"], rows
+
+
+def effect_cells(found: "Sensitivity") -> Cells:
+    """Header and rows of the accuracy at each level of each knob."""
+    return _cells(found.effects, {
+        "knob": lambda row: row["knob"],
+        "level": lambda row: str(_setting(row["knob"], row["level"])),
+        "accuracy %": lambda row: percent(row["accuracy"]),
+        "cells": lambda row: f"{row['cells']:,}",
+    })  # fmt: skip
+
+
+def sensitivity_text(found: "Sensitivity", width: int) -> str:
+    """Shares and effects as text no line of which is wider than `width` columns of a terminal."""
+    notes = textwrap.wrap(" ".join(_sensitivity_notes(found)), max(width, 1))
+    if found.residual is None:
+        return "\n".join(notes)
+    tables = [text_table(*cells, width) for cells in (share_cells(found), effect_cells(found)) if cells[1]]
+    return "\n\n".join(["\n".join(notes), *tables])
+
+
+def _sensitivity_notes(found: "Sensitivity") -> list[str]:
+    if not found.cells:
+        return ["No seed is finished in all cells that have any: no shares yet."]
+    if found.residual is None:
+        return ["These networks are all equally accurate: there is nothing to share out."]
+    how = (
+        "The cells are no full factorial: shares and accuracies are of an additive model, each knob at the average "
+        "of the others. It sees no interactions, and its accuracies are no cell's own."
+    )
+    if found.method == "anova":
+        how = "Exact, from the full factorial at each depth: only what differs within a depth is shared out."
+        how = how if found.conditional_on else "Exact, from the full factorial."
+    notes = [f"Shares of the variance of test accuracy over {found.cells:,} cells × {found.seeds:,} seeds.", how]
+    if found.seeds == 1:
+        notes.append("One seed: its noise is part of every share.")
+    if found.seeds < 3:
+        notes.append("Three seeds give the shares their intervals.")
+    if found.collapsed:
+        notes.append(f"{found.collapsed:,} networks collapsed (accuracy near guessing) and may make most of it.")
+    return [*notes, RATE_NOTE]
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:

@@ -36,6 +36,7 @@ from mnistlab.study import Study, load_config
 
 if TYPE_CHECKING:
     from mnistlab.analysis.results import ResultsTable
+    from mnistlab.analysis.sensitivity import Sensitivity
     from mnistlab.bench.turns import Bench
     from mnistlab.conduct import Happening
     from mnistlab.doctor import Check
@@ -295,6 +296,21 @@ def results(
     # A name the store does not hold has no rows, and without a name there is none to have them.
     name = study_name(opened, study) or ""
     return results_table(opened.cell_table(name), opened.runs(name, bits=True), opened.measurements())
+
+
+def sensitivity(study: str | None = None, *, places: Places | None = None) -> "Sensitivity":
+    """Which knob of a study (none: the one run last) makes its networks differ, and how much is the luck of the seed.
+
+    Raises
+    ------
+    ConfigurationError
+        The store does not know the study, and no shipped study or file has that name.
+    """
+    from mnistlab.analysis import sensitivity as analysis
+
+    store = open_store((places or Places.find()).store)
+    name = study_name(store, study) or ""
+    return analysis.sensitivity(store.cell_table(name), store.runs(name, bits=True))
 
 
 def study_name(store: Store, study: str | None) -> str | None:

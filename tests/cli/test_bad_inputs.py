@@ -160,7 +160,7 @@ COMMANDS = [
     ("plan smoke --max-runs x", "--max-runs x: a whole number is needed"),
     ("results --json --csv", "--csv: --json is given as well (give one of them)"),
     *((f"{reader} nope", "study nope: no such file, and no study of this name ships")
-      for reader in ("results", "status", "report")),
+      for reader in ("results", "status", "report", "sensitivity")),
     ("show", "RUN: a value is needed"),
     ("show abc", "run abc: the store holds none of that name", "4 or more"),
     ("show ''", "the store holds none of that name"),
@@ -225,7 +225,7 @@ STORES = {
     "tables gone": (lambda path: sqlite_file(path, APPLICATION_ID, SCHEMA_VERSION), "the file is damaged"),
     "folder": (Path.mkdir, "a file is needed, this is none"),
 }
-READERS = ("plan smoke", "run smoke", "status", "results", "report", "show abcd")
+READERS = ("plan smoke", "run smoke", "status", "results", "report", "sensitivity", "show abcd")
 
 
 @pytest.mark.parametrize("command", READERS)

@@ -10,10 +10,12 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from mnistlab import lab
+from mnistlab import formatting, lab
+from mnistlab.analysis.sensitivity import sensitivity
 from mnistlab.cli import documents
 from mnistlab.conduct import Progress, RunSummary
 from mnistlab.records import Measurement
+from mnistlab.spec import Architecture, Cell, Training
 
 NUMBER = (int, float)
 TEXT = str
@@ -86,6 +88,14 @@ RESULTS = {"study": TEXT, "resolution": maybe(float), "rows": lots({
     "timing": one_of("alone", "packed"), "peak_bytes": T, "parameter_bytes": int, "inference_us_per_image": T,
     "energy_joules": maybe(T),
 })}  # fmt: skip
+SHARE = estimate("jackknife")
+SENSITIVITY = {
+    "study": maybe(TEXT), "metric": one_of("accuracy"), "method": one_of("anova", "permutation"),
+    "conditional_on": one_of(None, "depth"), "shares": lots({"knobs": lots(TEXT), "share": SHARE, "total": SHARE}),
+    "higher_interactions": SHARE, "seed_noise": SHARE, "residual": maybe(NUMBER), "cells": int, "seeds": int,
+    "collapsed": int, "effects": lots({"knob": TEXT, "level": maybe((int, float, str, bool)), "cells": int,
+                                       "accuracy": estimate("crossed", "wilson", "t")}),
+}  # fmt: skip
 EVALUATION = {"n": int, "accuracy": float, "log_loss": float, "brier": float, "macro_precision": float,
               "macro_recall": float, "macro_f1": float, "ece": float, "ece_floor": float, "bin_count": lots(int),
               "bin_confidence": lots(maybe(float)), "bin_accuracy": lots(maybe(float))}  # fmt: skip
@@ -185,6 +195,30 @@ def test_results_as_csv_hold_the_numbers_of_the_json_document(mnistlab, beside, 
             assert numbers == [row[name][end] for row in rows]
 
 
+def test_sensitivity_shares_out_the_variance(plant):
+    planted = plant([
+        (Cell(Architecture((width,) * depth), training=Training(early_stopping_patience=patience)), 0.9 + 0.02 * depth,
+         ("done",) * 3) for width in (32, 64) for depth in (1, 2) for patience in (None, 5)
+    ])  # fmt: skip
+    found = formatting.sensitivity_json(sensitivity(planted.cells, planted.runs), "mine")
+    assert fits(found, {**SENSITIVITY, "schema_version": int})
+    assert (found["method"], found["conditional_on"], found["cells"], found["seeds"]) == ("anova", None, 8, 3)
+    assert found["shares"][0]["knobs"] == ["depth"]
+    assert sum(share["share"]["value"] for share in found["shares"]) + found["residual"] == pytest.approx(1)
+    assert [(row["knob"], row["level"]) for row in found["effects"]] == [
+        ("width", 32), ("width", 64), ("depth", 1), ("depth", 2), ("early_stopping_patience", None),
+        ("early_stopping_patience", 5)]  # fmt: skip
+    assert json.dumps(found["effects"][-1]["level"]) == "5"
+
+
+def test_the_sensitivity_of_one_cell_is_its_seeds(mnistlab, beside):
+    found = document(mnistlab("sensitivity", "tiny", "--json"), SENSITIVITY)
+    assert (found["study"], found["shares"], found["effects"]) == ("tiny", [], [])
+    assert (found["seed_noise"]["value"], found["residual"], found["cells"], found["seeds"]) == (1, 1, 1, 2)
+    assert mnistlab("sensitivity", "tiny").out.splitlines()[-1].split() == ["seed", "100", "–"]
+    assert document(mnistlab("sensitivity", "--json"), SENSITIVITY)["study"] == "single"
+
+
 @pytest.fixture
 def runs(mnistlab, beside):
     """The ids of a study's runs, by its name."""
@@ -270,11 +304,14 @@ def test_what_was_never_run_is_an_empty_list(mnistlab, home, request, stored, wo
     assert (results["rows"], results["resolution"]) == ([], None)
     assert results["study"] == (words[0].removesuffix(".toml") if words else None)
     assert mnistlab("status", *words, "--json").document["studies"] == []
+    sensitivity = mnistlab("sensitivity", *words, "--json").document
+    assert (sensitivity["shares"], sensitivity["effects"], sensitivity["residual"]) == ([], [], None)
+    assert mnistlab("sensitivity", *words).out.startswith("No seed is finished")
     assert [mnistlab(*line, *words).status for line in (["results"], ["results", "--csv"], ["status"])] == [0, 0, 0]
     assert [path.name for path in home.iterdir()] == ["mine.toml"]
 
 
-@pytest.mark.parametrize("reader", ["results", "status", "report"])
+@pytest.mark.parametrize("reader", ["results", "status", "report", "sensitivity"])
 def test_a_name_that_no_study_has_is_an_error(mnistlab, beside, reader):
     answer = mnistlab(reader, "tinny", "--json")
     assert (answer.status, answer.out) == (2, "")
@@ -291,7 +328,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("reader", ["results", "show", "report"])
+@pytest.mark.parametrize("reader", ["results", "show", "report", "sensitivity"])
 def test_readers_need_the_store_alone(process, home, finished, runs, reader):
     words = [reader, *(runs["single"] if reader == "show" else []), "--json"]
     answer = process(*words, cwd=home, program=("-c", ALONE), MNISTLAB_STORE=str(finished.store))

@@ -172,8 +172,9 @@ def crossed_interval(correct: ArrayLike, *, level: float = 0.95) -> Estimate:
 
     Parameters
     ----------
-    correct : bool array (n_seeds, n_digits)
-        Which digits each network classified right; all networks on the same digits.
+    correct : bool or float array (n_seeds, n_digits)
+        Which digits each network classified right; all networks on the same digits. Or a weighted mean of that over
+        the networks that several cells have with a seed.
     level : float, default=0.95
 
     Returns
@@ -188,7 +189,7 @@ def crossed_interval(correct: ArrayLike, *, level: float = 0.95) -> Estimate:
     Bulletin 2, 110-114, for the degrees of freedom. Rule M6 of docs/measurement.md.
     """
     _check_level(level)
-    bits = np.asarray(correct, dtype=bool)
+    bits = np.asarray(correct)
     if bits.ndim != 2 or bits.size == 0:
         raise ValueError(f"correct must be (n_seeds, n_digits), at least 1 by 1; got shape {bits.shape}")
     n_seeds, n_digits = bits.shape
@@ -197,8 +198,8 @@ def crossed_interval(correct: ArrayLike, *, level: float = 0.95) -> Estimate:
         seed_means, digit_means = bits.mean(axis=1), bits.mean(axis=0)
         seed_squares = np.square(seed_means - mean).sum()
         digit_squares = np.square(digit_means - mean).sum()
-        # The square of a bit is the bit: the total needs no second pass.
-        total = bits.size * mean * (1 - mean)
+        # The square of a bit is the bit: their total needs no second pass.
+        total = bits.size * mean * (1 - mean) if bits.dtype.kind != "f" else np.square(bits - mean).sum()
         parts = _parts(seed_squares, digit_squares, np.asarray(total), n_seeds, n_digits)
         spread = CrossedVariance(np.asarray(n_seeds), np.asarray(n_digits), *parts)
         if spread.variance > 0:

@@ -47,6 +47,7 @@ for _place, _help in {
     "study:run": "Train what the store does not hold yet; go on where an earlier call stopped.",
     "study:status": "Say how far every study is.",
     "results:results": "Print the table of a study, every accuracy with its interval.",
+    "results:sensitivity": "Say which knob makes the networks of a study differ, and how much is the luck of the seed.",
     "results:show": "Print everything stored about one run, and the command that repeats it.",
     "results:report": "Write a study's report: one HTML file that needs nothing else.",
     "models:predict": "Say which digit a picture shows, with the probability of each class.",

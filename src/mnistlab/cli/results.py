@@ -1,4 +1,4 @@
-"""`mnistlab results`, `show`, `report`: everything read from the store."""
+"""`mnistlab results`, `sensitivity`, `show`, `report`: everything read from the store."""
 
 from typing import Annotated
 
@@ -37,6 +37,22 @@ def results(
         emit(formatting.results_csv(table))
     else:
         emit(formatting.results_text(table, terminal_width()))
+
+
+def sensitivity(study: str | None = None, /, *, json: Json = False, where: Where | None = None) -> None:
+    """Say which knob makes the networks of a study differ, and how much is the luck of the seed.
+
+    Parameters
+    ----------
+    study
+        Name or file of the study (default: the one run last).
+    """
+    places = (where or Where()).places
+    found = lab.sensitivity(study, places=places)
+    if json:
+        emit_json(formatting.sensitivity_json(found, lab.study_name(lab.open_store(places.store), study)))
+    else:
+        emit(formatting.sensitivity_text(found, terminal_width()))
 
 
 def show(
