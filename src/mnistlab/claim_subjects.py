@@ -1,4 +1,4 @@
-"""Which network a claim is about: the words of a table's row or of a label, read as a specification. Text in, `Subject` out.
+"""Which network a claim is about: the words of a row or label, read as a specification. Text in, `Subject` out.
 
 A label of ours is the specification's own words written out, so it is read with the same words backwards: a knob added
 to the specification is understood here at once.
@@ -28,11 +28,16 @@ from mnistlab.spec import (
 
 MNIST_PIXELS, MNIST_CLASSES = 784, 10
 
-_SYNONYMS = {"scikit-learn": "sklearn", "logistic": "sigmoid", "batch normalization": "batch norm", "batchnorm": "batch norm"}
+_SYNONYMS = {
+    "scikit-learn": "sklearn",
+    "logistic": "sigmoid",
+    "batch normalization": "batch norm",
+    "batchnorm": "batch norm",
+}
 # Words that say what every network here is.
-_NOISE = set(
+_NOISE = (
     "mlp mlps ffn dnn dense deep basic simple feed forward feedforward feed-forward fully connected fully-connected "
-    "neural network net model architecture hidden layer layers of with a an the and on each all in equal".split()
+    "neural network net model architecture hidden layer layers of with a an the and on each all in equal"
 )
 _CHOICES = {"framework": FRAMEWORKS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "protocol": PROTOCOLS,
             "dataset": tuple(DATASETS)}  # fmt: skip
@@ -98,7 +103,7 @@ class Subject:
         """
         named, names = dict(self.settings), self.activations or ("relu",)
         parts = {
-            part: {f.name: named[f.name] for f in dataclasses.fields(part) if f.name in named}
+            part: {f.name: named[f.name] for f in dataclasses.fields(part) if f.name in named and f.metadata}
             for part in (Architecture, Split, Training, Cell)
         }
         activations = names * len(hidden_layer_sizes) if len(names) == 1 else names
@@ -123,13 +128,13 @@ def read_subject(text: str) -> Subject:
     shapes, words = _take_shapes(words)
     activations: list[str] = []
     unknown = []
-    for word in re.split(r"[\s()/]+", words.strip(" ()/")):
+    for word in re.sub(r"[()/]", " ", words).split():
         parts = word.split("-")
         if all(part in ACTIVATIONS for part in parts):
             activations += parts
         elif word in _NAMED:
             settings.append(_NAMED[word])
-        elif word not in _NOISE and word:
+        elif word not in _NOISE.split():
             unknown.append(word)
     problem = f"“{' '.join(unknown)}” is not a word for a multilayer perceptron here" if unknown else ""
     if len(dict(settings)) < len(set(settings)):

@@ -179,9 +179,7 @@ def _table_at(lines: Sequence[str], at: int) -> tuple[list[str], list[tuple[int,
     return header, *_rows(lines, at + 1, lambda line: cells if len(cells := _spaced(line)) == len(header) else [])
 
 
-def _rows(
-    lines: Sequence[str], at: int, split: Callable[[str], list[str]]
-) -> tuple[list[tuple[int, list[str]]], int]:
+def _rows(lines: Sequence[str], at: int, split: Callable[[str], list[str]]) -> tuple[list[tuple[int, list[str]]], int]:
     rows = []
     while at < len(lines):
         if not _is_ruler(lines[at]):
@@ -237,7 +235,7 @@ def _table_claims(
     for line, cells in rows:
         phrases = (_phrase(words, cells[at]) for at, words in speaking.items() if at < len(cells))
         subject = read_subject(", ".join(filter(None, phrases))[:_LONGEST])
-        if named or subject.depth and not subject.problem:
+        if named or (subject.depth and not subject.problem):
             for at, column in columns:
                 if at < len(cells) and at not in speaking and (number := read_number(cells[at], column)):
                     yield Claim(file, line, subject, column.quantity, column.column, number)
@@ -285,10 +283,10 @@ def _line_claims(file: str, line: int, text: str, about: Subject | None) -> Iter
 
 
 def _column_by_unit(text: str) -> _Column | None:
-    units = re.findall(r"[a-zµμ]+|%", text)
-    for quantity in ("accuracy", "seconds", "bytes"):
-        if units and units[-1] in _UNITS[quantity]:  # type: ignore[index]
-            return _Column(quantity, _QUANTITIES[quantity][0])  # type: ignore[arg-type,index]
+    unit = (re.findall(r"[a-zµμ]+|%", text) or [""])[-1]
+    for quantity, (column, _, _) in _QUANTITIES.items():
+        if quantity != "parameters" and unit in _UNITS[quantity]:
+            return _Column(quantity, column)
     return None
 
 
@@ -311,11 +309,11 @@ def read_number(text: str, column: _Column) -> Number | None:
     scale = units[unit] if unit else Decimal("0.01") if column.quantity == "accuracy" and value > 1 else Decimal(1)
     low = high = None
     if found["band"]:
-        low, high = (value - (band := _decimal(found["band"])[0]), value + band)
+        band = _decimal(found["band"])[0]
+        low, high = float((value - band) * scale), float((value + band) * scale)
     if found["low"]:
-        low, high = _decimal(found["low"])[0], _decimal(found["high"])[0]
-    return Number(_plain_number(value * scale), float(half * scale),
-                  None if low is None else float(low * scale), None if high is None else float(high * scale))  # fmt: skip
+        low, high = (float(_decimal(found[end])[0] * scale) for end in ("low", "high"))
+    return Number(_plain_number(value * scale), float(half * scale), low, high)
 
 
 def _duration(text: str) -> Number | None:
