@@ -59,9 +59,10 @@ _STEP = rf"(?:{'|'.join(FEATURE_STEPS)})(?::[0-9]{{1,5}})?"
 _STEPS = re.compile(rf"{_STEP}(?:\+{_STEP})*")
 
 _WIDTH = r"[1-9][0-9]{0,5}"
+_DATE = r"(?:19|20)[0-9]{2}-[01]?[0-9]-[0-3]?[0-9](?![0-9-])"
 _TUPLE = re.compile(rf"[(\[]\s?({_WIDTH}(?:\s?,\s?{_WIDTH})+),?\s?[)\]]")
 _EQUAL = re.compile(rf"(?<![\w.-])([1-9][0-9]{{0,2}})\s?[x×]\s?({_WIDTH})(?![\w.-])")
-_CHAIN = re.compile(rf"(?<![\w.-]){_WIDTH}(?:\s?[-–→]\s?{_WIDTH})+(?![\w.-])")
+_CHAIN = re.compile(rf"(?<![\w.-])(?!{_DATE}){_WIDTH}(?:\s?[-–→]\s?{_WIDTH})+(?![\w.-])")
 _LAYERS = re.compile(r"(?<![\w.-])([1-9][0-9]{0,2})[ -](?:hidden[ -])?layers?\b")
 _NODES = re.compile(rf"(?<![\w.-])({_WIDTH})[ -](?:hidden[ -])?(?:nodes?|units?|neurons?)\b")
 
@@ -136,7 +137,7 @@ def read_subject(text: str) -> Subject:
             settings.append(_NAMED[word])
         elif word not in _NOISE.split():
             unknown.append(word)
-    problem = f"“{' '.join(unknown)}” is not a word for a multilayer perceptron here" if unknown else ""
+    problem = f"“{' '.join(unknown)}” is not understood as a multilayer perceptron" if unknown else ""
     if len(dict(settings)) < len(set(settings)):
         problem = problem or "a setting is named twice with different values"
     return _with_shape(Subject(text, None, None, tuple(activations), tuple(settings), problem), shapes)

@@ -94,16 +94,9 @@ _OWN_HEADERS = {
     "training s": _Column("seconds", "seconds_steps", "s"),
     "end to end s": _Column("seconds", "seconds_end_to_end", "s"),
     "alone, ms a step": _Column("seconds", "seconds_per_step", "ms"),
-    "µs an image": _Column("other", "inference_us_per_image"),
     "on these digits %": _Column("accuracy", "accuracy_these_digits", "%"),
     "those trained %": _Column("accuracy", "accuracy_trained", "%"),
     "state memory": _Column("bytes", "parameter_bytes"),
-    "validation %": _Column("other", "validation_accuracy", "%"),
-    "macro f1 %": _Column("other", "macro_f1", "%"),
-    "ece %": _Column("other", "ece", "%"),
-    "ece floor %": _Column("other", "ece_floor", "%"),
-    "log-loss": _Column("other", "log_loss"),
-    "brier": _Column("other", "brier"),
 }
 
 # Header of a column that says which network a row is about → how its cells read in a label.
@@ -155,39 +148,36 @@ def read_claims(text: str, file: str = "") -> list[Claim]:
     claims: list[Claim] = []
     about, at = None, 0
     while at < len(lines):
-        header, rows, end = _table_at(lines, at)
-        if columns := _quantity_columns(header):
-            claims += _table_claims(file, header, columns, rows)
-            at = end
-            continue
-        about = _subject_line(lines[at]) or (about if lines[at].strip() else None)
-        claims += _line_claims(file, at + 1, lines[at], about)
+        header, split = _header_at(lines, at)
         at += 1
+        if columns := [(place, column) for place, cell in enumerate(header) if (column := _read_header(cell))]:
+            rows = list(_rows(lines, at, split))
+            claims += _table_claims(file, header, columns, rows)
+            at = rows[-1][0] if rows else at
+            continue
+        line = lines[at - 1]
+        about = _subject_line(line) or (about if line.strip() else None)
+        claims += _line_claims(file, at, line, about)
     return claims
 
 
-def _table_at(lines: Sequence[str], at: int) -> tuple[list[str], list[tuple[int, list[str]]], int]:
-    """The header of a table that begins at this line, its rows with their line numbers, and the line behind it."""
+def _header_at(lines: Sequence[str], at: int) -> tuple[list[str], Callable[[str], list[str]]]:
+    """The cells of a line, if it can be a table's header, and how the lines below it are cut into as many."""
     ruler = lines[at + 1] if at + 1 < len(lines) else ""
-    if "|" in lines[at] and _is_ruler(ruler) and ("|" in ruler or "+" in ruler):
-        width = len(re.findall(r"-+", ruler))
-        header = _bars(lines[at])[-width:]
-        return header, *_rows(lines, at + 1, lambda line: _bars(line)[:width] if "|" in line else [])
+    if "|" in lines[at]:
+        width = len(re.findall(r"-+", ruler)) if _is_ruler(ruler) else 0
+        return _bars(lines[at])[-width:] if width else [], lambda line: _bars(line)[:width] if "|" in line else []
     header = _spaced(lines[at])
-    if len(header) < 2 or "|" in lines[at]:
-        return [], [], at + 1
-    return header, *_rows(lines, at + 1, lambda line: cells if len(cells := _spaced(line)) == len(header) else [])
+    return header, lambda line: cells if len(cells := _spaced(line)) == len(header) else []
 
 
-def _rows(lines: Sequence[str], at: int, split: Callable[[str], list[str]]) -> tuple[list[tuple[int, list[str]]], int]:
-    rows = []
-    while at < len(lines):
-        if not _is_ruler(lines[at]):
-            if not (cells := split(lines[at])):
-                break
-            rows.append((at + 1, cells))
-        at += 1
-    return rows, at
+def _rows(lines: Sequence[str], at: int, split: Callable[[str], list[str]]) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and cells, up to the first line that is neither a row nor made of dashes."""
+    for line in range(at, len(lines)):
+        if not _is_ruler(lines[line]):
+            if not (cells := split(lines[line])):
+                return
+            yield line + 1, cells
 
 
 def _is_ruler(line: str) -> bool:
@@ -202,10 +192,6 @@ def _bars(line: str) -> list[str]:
 
 def _spaced(line: str) -> list[str]:
     return re.split(r"\s{2,}|\t", line.strip()) if "  " in line or "\t" in line else []
-
-
-def _quantity_columns(header: Sequence[str]) -> list[tuple[int, _Column]]:
-    return [(at, column) for at, text in enumerate(header) if (column := _read_header(text))]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -261,7 +247,7 @@ def _subject_line(line: str) -> Subject | None:
 
 
 def _line_claims(file: str, line: int, text: str, about: Subject | None) -> Iterator[Claim]:
-    if ": " not in text or "|" in text or len(text) > 2 * _LONGEST:
+    if ":" not in text or "|" in text or len(text) > 2 * _LONGEST:
         return
     label, _, value = _plain(text).partition(": ")
     label = label.strip(" -•>#")
@@ -293,7 +279,7 @@ def _column_by_unit(text: str) -> _Column | None:
 def read_number(text: str, column: _Column) -> Number | None:
     """The number a cell consists of, in the unit it or its header names; None when it is no number or of another kind.
 
-    An accuracy without a unit is a fraction up to 1 and a percentage above.
+    An accuracy without a unit of its own is a fraction up to 1 and a percentage above.
     """
     plain, units = _plain(text), _UNITS[column.quantity]
     if len(plain) > _LONGEST:
@@ -306,7 +292,9 @@ def read_number(text: str, column: _Column) -> Number | None:
     unit = found["unit"] or found["band_unit"] or column.unit
     if unit and unit not in units:
         return None
-    scale = units[unit] if unit else Decimal("0.01") if column.quantity == "accuracy" and value > 1 else Decimal(1)
+    scale = units.get(unit, Decimal(1))
+    if column.quantity == "accuracy" and not (found["unit"] or found["band_unit"]):
+        scale = Decimal("0.01") if value > 1 else Decimal(1)
     low = high = None
     if found["band"]:
         band = _decimal(found["band"])[0]

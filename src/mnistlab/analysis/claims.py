@@ -9,7 +9,7 @@ import itertools
 import math
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
@@ -23,8 +23,9 @@ from mnistlab.study import flags_of
 
 Status = Literal["true", "inside band", "false", "unsupported"]
 Row = Mapping[Any, Any]
+Judgement = tuple[Status, str, Estimate | float | None]  # the reason, what was measured
 
-MACHINE_FACTORS = {"seconds_steps": 10, "seconds_end_to_end": 10, "seconds_per_step": 10, "inference_us_per_image": 10,
+MACHINE_FACTORS = {"seconds_steps": 10, "seconds_end_to_end": 10, "seconds_per_step": 10,
                    "peak_bytes": 3}  # fmt: skip
 """Columns that another machine, engine or version changes, and by how much before a claim is called false."""
 
@@ -61,19 +62,6 @@ class JudgedClaim:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Judgement:
-    status: Status
-    reason: str
-    measured: Estimate | float | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Results:
-    by_id: Mapping[str, Row]
-    by_label: Mapping[str, Row]
-
-
 def judge_claims(claims: Iterable[Claim], results: pd.DataFrame | None = None) -> list[JudgedClaim]:
     """Whether each claim is true, inside the band, false or unsupported, and why.
 
@@ -90,51 +78,50 @@ def judge_claims(claims: Iterable[Claim], results: pd.DataFrame | None = None) -
         specification's default. Rule M25 of docs/measurement.md.
     """
     rows = [] if results is None else results.to_dict("records")
-    known = _Results({row["cell"]: row for row in rows}, {row["label"].lower(): row for row in rows})
+    named = {row[name].lower(): row for name in ("cell", "label") for row in rows}
     judged = []
     for claim in claims:
-        found = _judge(claim, known)
+        status, reason, measured = _judge(claim, named)
         judged.append(JudgedClaim(claim.file, claim.line, claim.subject.text, claim.quantity, claim.number.value,
-                                  found.measured, found.status, found.reason))  # fmt: skip
+                                  measured, status, reason))  # fmt: skip
     return judged
 
 
-def _judge(claim: Claim, results: _Results) -> _Judgement:
+def _judge(claim: Claim, results: Mapping[str, Row]) -> Judgement:
     subject = claim.subject
     if claim.quantity == "accuracy" and claim.number.value > 1:
-        return _Judgement("false", "no accuracy is above 100 %")
+        return "false", "no accuracy is above 100 %", None
     if claim.column is None:
-        return _Judgement("unsupported", "it is no quantity that `mnistlab results` shows")
-    row = results.by_label.get(subject.text.lower())
+        return "unsupported", "it is no quantity that `mnistlab results` shows", None
+    row = results.get(subject.text.lower())
     if row is None and subject.problem:
-        return _Judgement("unsupported", subject.problem)
+        return "unsupported", subject.problem, None
     if row is None and subject.depth is None:
-        return _Judgement("unsupported", f"“{subject.text}” says neither widths nor depth: no one network is meant")
+        return "unsupported", f"“{subject.text}” says neither widths nor depth: no one network is meant", None
     try:
         if subject.depth and not subject.hidden_layer_sizes:
             return _judge_any_width(claim, subject.depth, results)
         cell = None if subject.problem else subject.cell(subject.hidden_layer_sizes or ())
     except ConfigurationError as error:
-        return _Judgement("unsupported", str(error))
-    return _judge_cell(claim, cell, results.by_id.get(cell.id) if row is None and cell else row)
+        return "unsupported", str(error), None
+    return _judge_cell(claim, cell, results.get(cell.id) if row is None and cell else row)
 
 
-def _judge_cell(claim: Claim, cell: Cell | None, row: Row | None) -> _Judgement:
+def _judge_cell(claim: Claim, cell: Cell | None, row: Row | None) -> Judgement:
     """A claim about one cell: what its words mean, the row of the results that is it, or both."""
-    if claim.quantity == "parameters":
-        return _judge_parameters(claim, cell, row)
-    if claim.quantity == "bytes" and cell and cell.dataset in DATASETS:
+    if claim.quantity == "parameters" and cell is not None:
+        return _judge_parameters(claim, cell)
+    if claim.quantity == "bytes" and cell is not None:
         least = BYTES_OF_A_WEIGHT * _count(cell, "parameters")
         if claim.number.value + claim.number.half_digit < least:
-            return _Judgement("false", f"its weights alone take {least:,} bytes, {BYTES_OF_A_WEIGHT} each")
+            return "false", f"its weights alone take {least:,} bytes, {BYTES_OF_A_WEIGHT} each", None
     if row is None or not row["seeds"]:
-        return _Judgement("unsupported", f"no finished run of {_train(cell, row)}")
+        return "unsupported", f"no finished run of {_train(cell, row)}", None
     measured = row[claim.column]
     value = measured.value if isinstance(measured, Estimate) else measured
     if value is None or math.isnan(value):
-        return _Judgement("unsupported", f"this was not measured of {row['label']}")
-    status, reason = _compare(claim, measured, row["label"])
-    return _Judgement(status, reason, measured)
+        return "unsupported", f"this was not measured of {row['label']}", None
+    return *_compare(claim, measured, row["label"]), measured
 
 
 def _train(cell: Cell | None, row: Row | None) -> str:
@@ -151,7 +138,7 @@ def _compare(claim: Claim, measured: Estimate | float, label: str) -> tuple[Stat
     if _rounds_to(number, value):
         return "true", f"equals what was measured of {label}, to the digits printed"
     if low is not None and high is not None and low < high and _overlap(number, low, high):
-        return "inside band", f"inside the {exact.level:.0%} interval of {label}"
+        return "inside band", f"inside the {exact.level * 100:.0f} % interval of {label}"
     if factor := MACHINE_FACTORS.get(str(claim.column)):
         machine = f"within a factor of {factor} of {label} on the machine of these results"
         if _overlap(number, (value if low is None else low) / factor, (value if high is None else high) * factor):
@@ -159,7 +146,7 @@ def _compare(claim: Claim, measured: Estimate | float, label: str) -> tuple[Stat
         return "false", f"not {machine}, and that is more than machines differ by"
     if low is None or high is None:
         return "unsupported", f"{label} was measured once, so how far another network may be is not known"
-    what = "what was measured" if low == high else f"the {exact.level:.0%} interval"
+    what = "what was measured" if low == high else f"the {exact.level * 100:.0f} % interval"
     return "false", f"{'below' if number.value < value else 'above'} {what} of {label}"
 
 
@@ -177,48 +164,40 @@ def _overlap(number: Number, low: float, high: float) -> bool:
 # Parameters: arithmetic, which needs no results.
 
 
-def _judge_parameters(claim: Claim, cell: Cell | None, row: Row | None) -> _Judgement:
-    column = str(claim.column)
-    if cell is not None and cell.dataset in DATASETS:
-        exact, sizes = _count(cell, column), cell.architecture.hidden_layer_sizes
-        nodes = f"{sizes[0]:,} node{'s have' if sizes[0] > 1 else ' has'}"
-        reason = f"{nodes if len(sizes) == 1 else f'{_shape(cell)} has'} {exact:,} = {_layers(cell, column)}"
-    elif row is not None and column in row:
-        exact, reason = int(row[column]), f"{row['label']} has {row[column]:,}"
-    else:
-        return _Judgement("unsupported", "how many numbers enter a network of this data set is not known")
+def _judge_parameters(claim: Claim, cell: Cell) -> Judgement:
+    column, sizes = str(claim.column), cell.architecture.hidden_layer_sizes
+    exact = _count(cell, column)
+    nodes = f"{sizes[0]:,} node{'s have' if sizes[0] > 1 else ' has'}"
+    reason = f"{nodes if len(sizes) == 1 else f'{_shape(cell)} has'} {exact:,} = {_layers(cell, column)}"
     if _rounds_to(claim.number, exact):
-        return _Judgement("true", reason, exact)
-    if cell is not None and len(cell.architecture.hidden_layer_sizes) == 1:
+        return "true", reason, exact
+    if len(sizes) == 1:
         reason = f"{_impossible(claim.number, cell, column)}; {reason}"
-    return _Judgement("false", reason, exact)
+    return "false", reason, exact
 
 
-def _judge_any_width(claim: Claim, depth: int, results: _Results) -> _Judgement:
+def _judge_any_width(claim: Claim, depth: int, results: Mapping[str, Row]) -> Judgement:
     """A claim about a depth alone: some network of that depth may bear it out; none can refute it for all widths."""
     subject = claim.subject
     if claim.quantity == "parameters":
         return _judge_parameters_of_any_width(claim, depth)
     found = []
-    for row in results.by_id.values():
+    for row in {row["cell"]: row for row in results.values()}.values():
         if len(row["hidden_layer_sizes"]) == depth:
             cell = subject.cell(tuple(row["hidden_layer_sizes"]))
             if cell.id == row["cell"]:
                 found.append((row["label"], _judge_cell(claim, cell, row)))
-    for status in ("true", "inside band"):
-        if fitting := [judgement for _, judgement in found if judgement.status == status]:
-            return replace(fitting[0], reason=f"no width is said; {fitting[0].reason}")
+    for wanted in ("true", "inside band"):
+        for _, (status, reason, measured) in found:
+            if status == wanted:
+                return status, f"no width is said; {reason}", measured
     if not found:
-        return _Judgement(
-            "unsupported", f"no width is said; no finished run of {_train(subject.cell((64,) * depth), None)}"
-        )
+        return "unsupported", f"no width is said; no finished run of {_train(subject.cell((64,) * depth), None)}", None
     labels = ", ".join(label for label, _ in found)
-    return _Judgement(
-        "unsupported", f"no width is said; it is not what was measured of {labels}, and other widths may differ"
-    )
+    return "unsupported", f"no width is said; not what was measured of {labels}, but other widths may have it", None
 
 
-def _judge_parameters_of_any_width(claim: Claim, depth: int) -> _Judgement:
+def _judge_parameters_of_any_width(claim: Claim, depth: int) -> Judgement:
     number, column = claim.number, str(claim.column)
 
     def cell_of(width: int) -> Cell:
@@ -230,16 +209,14 @@ def _judge_parameters_of_any_width(claim: Claim, depth: int) -> _Judgement:
     wide = min(bisect.bisect_left(range(1, MAX_WIDTH + 1), number.value, key=count) + 1, MAX_WIDTH)
     near = [cell_of(width) for width in (wide - 1, wide) if width]
     for cell in near:
-        if _rounds_to(number, _count(cell, column)):
-            return _Judgement(
-                "true", f"no width is said; {_shape(cell)} has {_layers(cell, column)}", _count(cell, column)
-            )
+        if _rounds_to(number, exact := _count(cell, column)):
+            return "true", f"no width is said; {_shape(cell)} has {exact:,} = {_layers(cell, column)}", exact
     if depth == 1:
-        return _Judgement("false", _impossible(number, near[0], column))
+        return "false", _impossible(number, near[0], column), None
     counts = ", ".join(f"{_shape(cell)} has {_count(cell, column):,}" for cell in near)
     if number.value < count(1):
-        return _Judgement("false", f"fewer than any network of {depth} hidden layers has: {counts}")
-    return _Judgement("unsupported", f"no width is said; no {depth} equal layers have it ({counts}), unequal ones may")
+        return "false", f"fewer than any network of {depth} hidden layers has: {counts}", None
+    return "unsupported", f"no width is said; no {depth} equal layers have it ({counts}), unequal ones may", None
 
 
 def _inputs(cell: Cell) -> int:
