@@ -214,7 +214,10 @@ def _read_header(text: str) -> _Column | None:
 def _table_claims(
     file: str, header: Sequence[str], columns: Sequence[tuple[int, _Column]], rows: Sequence[tuple[int, Sequence[str]]]
 ) -> Iterator[Claim]:
-    speaking = {at: words for at, text in enumerate(header) if (words := _SUBJECT_HEADERS.get(_plain(text)))}
+    plain = [_plain(text) for text in header]
+    speaking = {at: words for at, text in enumerate(plain) if (words := _SUBJECT_HEADERS.get(text))}
+    if "cell" in plain:  # a label of ours says all there is to say
+        speaking = {plain.index("cell"): "{}"}
     named = any(words in _SHAPE_WORDS for words in speaking.values())
     if not named:  # a first column without a known name may name networks all the same
         speaking = {0: "{}"} | speaking

@@ -75,7 +75,7 @@ def judge_claims(claims: Iterable[Claim], results: pd.DataFrame | None = None) -
     -------
     list of JudgedClaim
         In the order of the claims. What a claim leaves unsaid (activation, framework, epochs) is taken at the
-        specification's default. Rule M25 of docs/measurement.md.
+        specification's default. Section Claims of docs/measurement.md.
     """
     rows = [] if results is None else results.to_dict("records")
     named = {row[name].lower(): row for name in ("cell", "label") for row in rows}
@@ -115,12 +115,13 @@ def _judge_cell(claim: Claim, cell: Cell | None, row: Row | None) -> Judgement:
         least = BYTES_OF_A_WEIGHT * _count(cell, "parameters")
         if claim.number.value + claim.number.half_digit < least:
             return "false", f"its weights alone take {least:,} bytes, {BYTES_OF_A_WEIGHT} each", None
-    if row is None or not row["seeds"]:
+    if row is None:
         return "unsupported", f"no finished run of {_train(cell, row)}", None
     measured = row[claim.column]
     value = measured.value if isinstance(measured, Estimate) else measured
     if value is None or math.isnan(value):
-        return "unsupported", f"this was not measured of {row['label']}", None
+        lack = f"this was not measured of {row['label']}" if row["seeds"] else f"no finished run of {_train(cell, row)}"
+        return "unsupported", lack, None
     return *_compare(claim, measured, row["label"]), measured
 
 
