@@ -53,6 +53,10 @@ def test_both_original_tables_are_read_with_a_header_glued_to_code():
     ]  # fmt: skip
 
 
+def test_line_ends_of_windows_change_nothing():
+    assert found(ORIGINAL.replace("\n", "\r\n")) == found(ORIGINAL)
+
+
 @pytest.mark.parametrize(("written", "header", "value"), [
     ("85.2%", "Accuracy", 0.852), ("0.9745", "test accuracy", 0.9745), ("97.45", "accuracy %", 0.9745),
     ("0.9745", "Accuracy (%)", 0.9745), ("97,4 %", "acc", 0.974), ("**97.5 %**", "Accuracy", 0.975),

@@ -123,7 +123,8 @@ def test_a_depth_alone_is_borne_out_by_any_width_and_refuted_by_none():
         "true",
         "no width is said; equals what was measured of 4x128 relu, to the digits printed",
     )
-    assert verdict("4-layer DNN: 90 %", *rows)[0] == "unsupported"
+    other = result(cell((64,) * 4, "tanh"), (0.90, 0.89, 0.91))
+    assert verdict("4-layer DNN: 90 %", *rows, other)[0] == "unsupported"
     assert "--layers 64-64-64" in verdict("3-layer DNN: 90 %", *rows)[1]
 
 

@@ -5,6 +5,7 @@ measured is unsupported, which is not false. A reason names cells and rules and 
 """
 
 import bisect
+import functools
 import itertools
 import math
 import shlex
@@ -126,8 +127,11 @@ def _judge_cell(claim: Claim, cell: Cell | None, row: Row | None) -> Judgement:
 
 
 def _train(cell: Cell | None, row: Row | None) -> str:
-    if cell is None:
-        return str(row and row["label"])
+    return str(row and row["label"]) if cell is None else _command(cell)
+
+
+@functools.lru_cache(maxsize=1024)
+def _command(cell: Cell) -> str:
     return f"{cell.label} in these results; `mnistlab run {shlex.join(flags_of(cell, 0)[:-2])}` would measure it"
 
 
@@ -193,7 +197,7 @@ def _judge_any_width(claim: Claim, depth: int, results: Mapping[str, Row]) -> Ju
             if status == wanted:
                 return status, f"no width is said; {reason}", measured
     if not found:
-        return "unsupported", f"no width is said; no finished run of {_train(subject.cell((64,) * depth), None)}", None
+        return "unsupported", f"no width is said; no finished run of {_command(subject.cell((64,) * depth))}", None
     labels = ", ".join(label for label, _ in found)
     return "unsupported", f"no width is said; not what was measured of {labels}, but other widths may have it", None
 
