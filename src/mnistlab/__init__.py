@@ -1,6 +1,6 @@
 """Which multilayer perceptron to use on MNIST-like images, what every knob buys and costs, and how sure one can be.
 
-`mnistlab.run` and the other verbs come from `mnistlab.lab`, which is loaded when the first of them is used.
+`mnistlab.run` and the other verbs come from `mnistlab.lab` and `mnistlab.answers`, loaded when the first is used.
 """
 
 import sys
@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mnistlab.answers import compare, results, sensitivity, verdicts, verify
     from mnistlab.lab import (
         bench,
         data_fetch,
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
         predict,
         report,
         rescue,
-        results,
         run,
-        sensitivity,
         settings,
         show,
         status,
@@ -31,17 +30,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "bench", "data_fetch", "data_show", "doctor", "export", "load_config", "open_store", "plan", "predict", "report",
-    "rescue", "results", "run", "sensitivity", "settings", "show", "status",
+    "bench", "compare", "data_fetch", "data_show", "doctor", "export", "load_config", "open_store", "plan", "predict",
+    "report", "rescue", "results", "run", "sensitivity", "settings", "show", "status", "verdicts", "verify",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'mnistlab' has no attribute {name!r}")
-    from mnistlab import lab
+    from mnistlab import answers, lab
 
-    return getattr(lab, name)
+    return getattr(answers if name in vars(answers) else lab, name)
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -19,8 +20,10 @@ from mnistlab.spec import Architecture, Split, Training
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mnistlab.analysis.claims import JudgedClaim
     from mnistlab.analysis.results import ResultsTable
     from mnistlab.analysis.sensitivity import Sensitivity
+    from mnistlab.analysis.verdicts import Verdicts
     from mnistlab.bench.turns import BenchRow
 
 SCHEMA_VERSION = 1
@@ -266,6 +269,135 @@ def sensitivity_json(found: "Sensitivity", study: str | None) -> dict[str, Any]:
         seed_noise=found.seed_noise, residual=found.residual, effects=effects, cells=found.cells, seeds=found.seeds,
         collapsed=found.collapsed,
     )  # fmt: skip
+
+
+def verdicts_json(found: "Verdicts", study: str | None) -> dict[str, Any]:
+    """What `mnistlab verdicts --json` prints."""
+    families: dict[str, list[dict[str, Any]]] = {}
+    for row in _verdict_rows(found):
+        families.setdefault(row.pop("knob"), []).append(row)
+    return document(study=study, families=[{"knob": knob, "rows": rows} for knob, rows in families.items()])
+
+
+def comparison_json(found: "Verdicts") -> dict[str, Any]:
+    """What `mnistlab compare --json` prints."""
+    [row] = _verdict_rows(found)
+    del row["knob"]
+    return document(**row)
+
+
+def _verdict_rows(found: "Verdicts") -> list[dict[str, Any]]:
+    cells = [cell_json(row) for row in found.cells.to_dict("records")]
+    rows = [{**row, "a": cells[row["a"]], "b": cells[row["b"]]} for row in found.rows.to_dict("records")]
+    return [{**row, "seeds_to_decide": _whole(row["seeds_to_decide"])} for row in rows]
+
+
+def _whole(number: float) -> int | None:
+    return None if math.isnan(number) else int(number)
+
+
+def verdict_cells(found: "Verdicts") -> Cells:
+    """Header and rows of the verdicts for people, differences in points."""
+    labels = found.cells["label"].tolist()
+    return _cells(found.rows, {
+        "cell": lambda row: labels[row["a"]],
+        "is": lambda row: row["verdict"],
+        "against": lambda row: labels[row["b"]],
+        "points": lambda row: points(row["difference"]),
+        "p": lambda row: p_value(row["p_holm"]),
+        "seeds": lambda row: f"{row['seeds']:,}",
+        "more seeds": lambda row: _further(row),
+    })  # fmt: skip
+
+
+def verdict_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
+    """A verdict in a sentence: `16x64 relu is worse than 4x64 relu by 0.65 ± 0.14 points (20 seeds).`"""
+    a, b = (found.cells.iloc[row[side]] for side in ("a", "b"))
+    seeds = f"{row['seeds']:,} seed{'s' * (row['seeds'] > 1)}"
+    if row["verdict"] in ("better", "worse"):
+        size = points(_absolute(row["difference"])).removeprefix("+")
+        return f"{a['label']} is {row['verdict']} than {b['label']} by {size} points ({seeds})."
+    told = f"({points(row['difference'])} points, {seeds})"
+    if row["verdict"] == "equivalent":
+        return (
+            f"{a['label']} and {b['label']} are equivalent within {row['margin'] * 100:g} points {told}{_ratio(a, b)}."
+        )
+    further = _whole(row["seeds_to_decide"])
+    way_out = "how many seeds would decide it cannot be said yet" if further is None else (
+        f"about {further:,} more seed{'s' * (further > 1)} would settle it")  # fmt: skip
+    return f"{a['label']} against {b['label']}: undecided {told}; {way_out}."
+
+
+def points(difference: Estimate) -> str:
+    """A difference of accuracies, in points, with its sign: `+0.31 ± 0.21`."""
+    text = _spread(dataclasses.replace(difference, kind="crossed"), 100)
+    return text if text.startswith("-") or difference.value is None else f"+{text}"
+
+
+def p_value(p: float) -> str:
+    """As papers print it: `0.012`, `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _absolute(difference: Estimate) -> Estimate:
+    value, low, high = difference.value or 0.0, difference.low, difference.high
+    if value >= 0 or low is None or high is None:
+        return difference
+    return dataclasses.replace(difference, value=-value, low=-high, high=-low)
+
+
+def _ratio(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> str:
+    """What the larger of two equivalent networks costs more."""
+    larger, smaller = sorted((a, b), key=lambda cell: -cell["parameters"])
+    times = larger["parameters"] / smaller["parameters"]
+    return f", {larger['label']} at {times:.2g} times the parameters" if times >= 1.1 else ""
+
+
+def _further(row: Mapping[Any, Any]) -> str:
+    if row["verdict"] != "undecided":
+        return ""
+    further = _whole(row["seeds_to_decide"])
+    return NOTHING if further is None else f"about {further:,}"
+
+
+def verdicts_text(found: "Verdicts", width: int) -> str:
+    """The verdicts of every knob as text no line of which is wider than `width` columns of a terminal."""
+    if found.rows.empty:
+        return "No two cells that differ in one knob alone have a seed in common yet."
+    margin = found.rows["margin"].iloc[0] * 100
+    notes = textwrap.wrap(
+        f'"better" and "worse": the difference is there for new seeds and new digits, with 5 % error in a whole table '
+        f"(p adjusted by Holm). \"equivalent\": less than {margin:g} points apart. {RATE_NOTE}", max(width, 1)
+    )  # fmt: skip
+    parts = ["\n".join(notes)]
+    for knob, rows in found.rows.groupby("knob", sort=False):
+        own = dataclasses.replace(found, rows=rows)
+        parts.append(f"{knob}\n{text_table(*verdict_cells(own), width)}")
+    return "\n\n".join(parts)
+
+
+def comparison_text(found: "Verdicts", width: int) -> str:
+    """The verdict on two cells in words."""
+    [row] = found.rows.to_dict("records")
+    return "\n".join(textwrap.wrap(f"{verdict_sentence(found, row)} p = {p_value(row['p'])}.", max(width, 1)))
+
+
+def claims_json(judged: "Sequence[JudgedClaim]") -> dict[str, Any]:
+    """What `mnistlab verify --json` prints."""
+    return document(claims=list(judged), counts=dict(Counter(claim.status for claim in judged)))
+
+
+def claims_text(judged: "Sequence[JudgedClaim]", width: int) -> str:
+    """Every claim that is not borne out, with its reason, and the counts of all."""
+    if not judged:
+        return "No claims about networks were found: tables and `label: value` lines are read."
+    lines = []
+    for claim in judged:
+        if claim.status in ("false", "unsupported"):
+            where = f"{claim.file}:{claim.line}: {claim.subject}, {claim.quantity} {claim.claimed:,}"
+            lines += textwrap.wrap(f"{where}: {claim.status}: {claim.reason}", max(width, 1), subsequent_indent="  ")
+    counts = Counter(claim.status for claim in judged)
+    return "\n".join([*lines, ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))])
 
 
 def share_cells(found: "Sensitivity") -> Cells:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnistlab import places as found_places
 from mnistlab import study as studies
+from mnistlab.answers import results, study_name
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset
@@ -35,8 +36,6 @@ from mnistlab.store.tables import RunDetail, Store, StudyStatus
 from mnistlab.study import Study, load_config
 
 if TYPE_CHECKING:
-    from mnistlab.analysis.results import ResultsTable
-    from mnistlab.analysis.sensitivity import Sensitivity
     from mnistlab.bench.turns import Bench
     from mnistlab.conduct import Happening
     from mnistlab.doctor import Check
@@ -278,46 +277,6 @@ def status(study: str | None = None, *, places: Places | None = None) -> list[St
     store = open_store((places or Places.find()).store)
     name = None if study is None else study_name(store, study)
     return [state for state in store.studies() if name in (None, state.study)]
-
-
-def results(
-    study: str | None = None, *, store: str | Path | None = None, places: Places | None = None
-) -> "ResultsTable":
-    """The table of a study (none: the one run last), every accuracy with its interval; no rows before it has been run.
-
-    Raises
-    ------
-    ConfigurationError
-        The store does not know the study, and no shipped study or file has that name.
-    """
-    from mnistlab.analysis.results import results_table
-
-    opened = open_store(store or (places or Places.find()).store)
-    # A name the store does not hold has no rows, and without a name there is none to have them.
-    name = study_name(opened, study) or ""
-    return results_table(opened.cell_table(name), opened.runs(name, bits=True), opened.measurements())
-
-
-def sensitivity(study: str | None = None, *, places: Places | None = None) -> "Sensitivity":
-    """Which knob of a study (none: the one run last) makes its networks differ, and how much is the luck of the seed.
-
-    Raises
-    ------
-    ConfigurationError
-        The store does not know the study, and no shipped study or file has that name.
-    """
-    from mnistlab.analysis import sensitivity as analysis
-
-    store = open_store((places or Places.find()).store)
-    name = study_name(store, study) or ""
-    return analysis.sensitivity(store.cell_table(name), store.runs(name, bits=True))
-
-
-def study_name(store: Store, study: str | None) -> str | None:
-    """The study a reader means: as the store knows it, of the file or shipped name given, or the one run last."""
-    if study is None:
-        return store.last_study()
-    return study if study in store.study_names() else load_config(study).name
 
 
 def report(study: str | None = None, *, places: Places | None = None) -> Path:

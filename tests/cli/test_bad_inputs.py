@@ -160,7 +160,11 @@ COMMANDS = [
     ("plan smoke --max-runs x", "--max-runs x: a whole number is needed"),
     ("results --json --csv", "--csv: --json is given as well (give one of them)"),
     *((f"{reader} nope", "study nope: no such file, and no study of this name ships")
-      for reader in ("results", "status", "report", "sensitivity")),
+      for reader in ("results", "status", "report", "sensitivity", "verdicts")),
+    ("compare abcd bcde", "abcd: no such cell"),
+    ("verdicts --margin 0", "--margin 0: a number of points above 0 and below 100 is needed"),
+    ("verdicts --margin 100", "--margin 100: a number of points above 0 and below 100 is needed"),
+    ("verify", "verify: a file is needed"),
     ("show", "RUN: a value is needed"),
     ("show abc", "run abc: the store holds none of that name", "4 or more"),
     ("show ''", "the store holds none of that name"),
@@ -225,7 +229,8 @@ STORES = {
     "tables gone": (lambda path: sqlite_file(path, APPLICATION_ID, SCHEMA_VERSION), "the file is damaged"),
     "folder": (Path.mkdir, "a file is needed, this is none"),
 }
-READERS = ("plan smoke", "run smoke", "status", "results", "report", "sensitivity", "show abcd")
+READERS = ("plan smoke", "run smoke", "status", "results", "report", "sensitivity", "verdicts", "compare abcd bcde",
+           "show abcd")  # fmt: skip
 
 
 @pytest.mark.parametrize("command", READERS)

@@ -120,6 +120,17 @@ def document(answer, shape):
     return found
 
 
+COMPARISON = {
+    "a": CELL, "b": CELL, "difference": estimate("crossed", "mcnemar"), "margin": float, "p": float, "p_holm": float,
+    "verdict": one_of("better", "worse", "equivalent", "undecided"), "seeds": int, "seeds_to_decide": maybe(int),
+}  # fmt: skip
+VERDICTS = {"study": TEXT, "families": lots({"knob": TEXT, "rows": lots(COMPARISON)})}
+CLAIMS = {"counts": dict, "claims": lots({
+    "file": TEXT, "line": int, "subject": TEXT, "claimed": NUMBER, "reason": TEXT,
+    "quantity": one_of("parameters", "accuracy", "seconds", "bytes", "other"),
+    "status": one_of("true", "inside band", "false", "unsupported"),
+})}  # fmt: skip
+
 PARAMETERS = {"tiny": 64 * 8 + 8 + 8 * 10 + 10, "single": 64 * 16 + 16 + 16 * 8 + 8 + 8 * 10 + 10 + 4 * (16 + 8)}
 LABELS = {"tiny": "1x8 relu, digits, sklearn, 3 epochs", "single": "16-8 relu-tanh, digits, batch norm, 2 epochs"}
 SEEDS = {"tiny": 2, "single": 1}
@@ -193,6 +204,52 @@ def test_results_as_csv_hold_the_numbers_of_the_json_document(mnistlab, beside, 
         for suffix, end in (("", "value"), ("_low", "low"), ("_high", "high"), ("_n", "n")):
             numbers = [None if pd.isna(number) else number for number in table[name + suffix]]
             assert numbers == [row[name][end] for row in rows]
+
+
+def test_compare_says_what_the_common_seed_shows(mnistlab, beside):
+    found = document(mnistlab("compare", LABELS["single"], LABELS["tiny"], "--json"), COMPARISON)
+    assert (found["a"]["label"], found["b"]["label"]) == (LABELS["single"], LABELS["tiny"])
+    assert (found["seeds"], found["difference"]["kind"], found["difference"]["n"]) == (1, "mcnemar", 257)
+    rows = {study: mnistlab("results", study, "--json").document["rows"][0] for study in ("tiny", "single")}
+    turned = mnistlab("compare", found["b"]["cell"], found["a"]["cell"][:6], "--margin", 50, "--json").document
+    assert turned["difference"]["value"] == -found["difference"]["value"]
+    assert (turned["p"], turned["margin"]) == (found["p"], 0.5)
+    said = mnistlab("compare", LABELS["single"], LABELS["tiny"]).out
+    assert said.startswith(LABELS["single"])
+    assert f"{found['verdict']} " in said.replace("\n", " ")
+    assert rows["single"]["seeds"] == 1
+
+
+def test_verdicts_stand_knob_by_knob(mnistlab, process, home):
+    flags = ("--dataset", "digits", "--framework", "sklearn", "--nodes", "4,8", "--depth", "1,2", "--epochs", 2)
+    assert process("run", *flags, "--seeds", 2, cwd=home).status == 0
+    found = document(mnistlab("verdicts", "--json"), VERDICTS)
+    labels = {family["knob"]: [(row["a"]["label"], row["b"]["label"]) for row in family["rows"]]
+              for family in found["families"]}  # fmt: skip
+    one, two = (f"{depth}x{{}} relu, digits, sklearn, 2 epochs" for depth in (1, 2))
+    assert labels == {
+        "width": [(one.format(8), one.format(4)), (two.format(8), two.format(4))],
+        "depth": [(two.format(4), one.format(4)), (two.format(8), one.format(8))],
+    }
+    said = mnistlab("verdicts").out
+    assert [line for line in said.splitlines() if line in labels] == ["width", "depth"]
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_verify_finds_the_false_number_and_ends_with_7(mnistlab, home):
+    (home / "README.md").write_text("| Nodes | Parameters |\n|---|---|\n| 4 | 3,214 |\n| 32 | 25,450 |\n")
+    answer = mnistlab("verify", "README.md", "--json")
+    assert answer.status == 7
+    found = document(answer, CLAIMS)
+    assert found["counts"] == {"false": 1, "true": 1}
+    assert [(claim["line"], claim["claimed"], claim["status"]) for claim in found["claims"]] == [
+        (3, 3214, "false"), (4, 25_450, "true"),
+    ]  # fmt: skip
+    said = mnistlab("verify", "README.md").out
+    assert "README.md:3" in said
+    assert said.splitlines()[-1] == "1 false, 1 true"
+    (home / "README.md").write_text("No claims here.\n")
+    assert mnistlab("verify", "README.md").status == 0
 
 
 def test_sensitivity_shares_out_the_variance(plant):
@@ -304,6 +361,8 @@ def test_what_was_never_run_is_an_empty_list(mnistlab, home, request, stored, wo
     assert (results["rows"], results["resolution"]) == ([], None)
     assert results["study"] == (words[0].removesuffix(".toml") if words else None)
     assert mnistlab("status", *words, "--json").document["studies"] == []
+    assert mnistlab("verdicts", *words, "--json").document["families"] == []
+    assert mnistlab("verdicts", *words).out.startswith("No two cells")
     sensitivity = mnistlab("sensitivity", *words, "--json").document
     assert (sensitivity["shares"], sensitivity["effects"], sensitivity["residual"]) == ([], [], None)
     assert mnistlab("sensitivity", *words).out.startswith("No seed is finished")
@@ -311,7 +370,7 @@ def test_what_was_never_run_is_an_empty_list(mnistlab, home, request, stored, wo
     assert [path.name for path in home.iterdir()] == ["mine.toml"]
 
 
-@pytest.mark.parametrize("reader", ["results", "status", "report", "sensitivity"])
+@pytest.mark.parametrize("reader", ["results", "status", "report", "sensitivity", "verdicts"])
 def test_a_name_that_no_study_has_is_an_error(mnistlab, beside, reader):
     answer = mnistlab(reader, "tinny", "--json")
     assert (answer.status, answer.out) == (2, "")
@@ -328,7 +387,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("reader", ["results", "show", "report", "sensitivity"])
+@pytest.mark.parametrize("reader", ["results", "show", "report", "sensitivity", "verdicts"])
 def test_readers_need_the_store_alone(process, home, finished, runs, reader):
     words = [reader, *(runs["single"] if reader == "show" else []), "--json"]
     answer = process(*words, cwd=home, program=("-c", ALONE), MNISTLAB_STORE=str(finished.store))

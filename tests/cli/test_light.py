@@ -4,7 +4,8 @@ import pytest
 
 HEAVY = {"jax", "keras", "pandas", "matplotlib", "scipy", "sklearn"}
 VERBS = {
-    "run", "plan", "load_config", "results", "sensitivity", "status", "show", "report", "predict", "export",
+    "run", "plan", "load_config", "results", "sensitivity", "verdicts", "compare", "verify", "status", "show", "report",
+    "predict", "export",
     "open_store", "data_fetch", "data_show", "doctor", "rescue", "settings", "bench",
 }  # fmt: skip
 LOADED = """

@@ -77,16 +77,24 @@ def results_table(cells: pd.DataFrame, runs: pd.DataFrame, measurements: pd.Data
     runs_of = runs.sort_values("seed", kind="stable").groupby("cell")
     probe_of = {probe["architecture_key"]: probe for probe in measurements.to_dict("records")}
     rows: list[dict[Any, Any]] = []
-    replicates = []
     for cell in cells.to_dict("records"):
         own = runs_of.get_group(cell["cell"]) if cell["cell"] in runs_of.groups else runs.iloc[:0]
         done = own[own["status"] == "done"]
         diverged = int((own["status"] == "diverged").sum())
         rows.append({**cell, **_counts(done, cell["n_classes"]), "diverged": diverged, **_qualities(done),
                      **_costs(done), **_probed(probe_of.get(cell["architecture_key"], {}))})  # fmt: skip
-        if len(done) and done["test_labels"].nunique() == 1:
-            replicates.append(Replicates(tuple(done["seed"]), done["test_labels"].iloc[0], _bits(done)))
-    return ResultsTable(pd.DataFrame(rows), resolution(replicates, level=LEVEL))
+    replicates = replicates_by_cell(runs[runs["cell"].isin(cells["cell"])])
+    return ResultsTable(pd.DataFrame(rows), resolution(list(replicates.values()), level=LEVEL))
+
+
+def replicates_by_cell(runs: pd.DataFrame) -> dict[str, Replicates]:
+    """The finished networks of every cell, by its id: what they got right, by seed.
+
+    A cell whose networks were tested on different digits has no such table and is left out.
+    """
+    done = runs[runs["status"] == "done"].sort_values("seed", kind="stable")
+    return {str(cell): Replicates(tuple(own["seed"].tolist()), str(own["test_labels"].iloc[0]), _bits(own))
+            for cell, own in done.groupby("cell", sort=False) if own["test_labels"].nunique() == 1}  # fmt: skip
 
 
 def width_table(results: ResultsTable) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from scipy.stats import binom
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import CrossedVariance, Replicates, paired_differences
-from mnistlab.analysis.results import other_settings
+from mnistlab.analysis.results import other_settings, replicates_by_cell
 
 MARGIN = 0.002
 """Two tenths of a point: what counts as equivalent unless somebody says otherwise (rule M9 of docs/measurement.md)."""
@@ -32,6 +32,45 @@ _HOPE = 0.65
 # What holds a comparison in place: cells that differ here were tested on other digits or by other rules (rule M1).
 _NEVER_PAIRED = ("dataset", "protocol")
 _OF_SHAPE = ("width", "depth", "layers")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdicts:
+    """The verdicts of a study.
+
+    Attributes
+    ----------
+    cells : DataFrame
+        One row per cell in study order, with every setting.
+    replicates : mapping of int to Replicates
+        By row number of `cells`, of those that have finished networks.
+    rows : DataFrame
+        See `verdict_table`; a and b are row numbers of `cells`.
+    """
+
+    cells: pd.DataFrame
+    replicates: Mapping[int, Replicates]
+    rows: pd.DataFrame
+
+
+def study_verdicts(cells: pd.DataFrame, runs: pd.DataFrame, margin: float = MARGIN) -> Verdicts:
+    """Verdicts on every two cells that differ in one knob alone, with the seeds there are.
+
+    Parameters
+    ----------
+    cells, runs : DataFrame
+        See `results.results_table`.
+    margin : float, default=0.002
+    """
+    replicates = _replicates(cells, runs)
+    return Verdicts(cells, replicates, verdict_table(knob_pairs(cells), replicates, margin=margin))
+
+
+def pair_verdict(cells: pd.DataFrame, runs: pd.DataFrame, margin: float = MARGIN) -> Verdicts:
+    """The verdict on the first cell against the second, whatever they differ in; no row where they cannot be paired."""
+    replicates = _replicates(cells, runs)
+    pair = pd.DataFrame({"knob": [""], "a": [0], "b": [1]})
+    return Verdicts(cells, replicates, verdict_table(pair, replicates, margin=margin))
 
 
 def mcnemar_midp(n_first: ArrayLike, n_second: ArrayLike) -> NDArray[np.float64]:
@@ -247,6 +286,11 @@ class _Tests:
         columns = (column.tolist() for column in (self.difference, half, counts, kinds))
         return [Estimate(d, max(d - h, -1.0), min(d + h, 1.0), level, n, kind)
                 for d, h, n, kind in zip(*columns, strict=True)]  # fmt: skip
+
+
+def _replicates(cells: pd.DataFrame, runs: pd.DataFrame) -> dict[int, Replicates]:
+    found = replicates_by_cell(runs)
+    return {number: found[cell] for number, cell in enumerate(cells["cell"]) if cell in found}
 
 
 def _check(margin: float, alpha: float) -> None:

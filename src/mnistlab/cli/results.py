@@ -1,10 +1,11 @@
-"""`mnistlab results`, `sensitivity`, `show`, `report`: everything read from the store."""
+"""`mnistlab results`, `verdicts`, `compare`, `sensitivity`, `verify`, `show`, `report`: what the store says."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from mnistlab import formatting, lab
+from mnistlab import answers, formatting, lab
 from mnistlab.cli import documents
 from mnistlab.cli.output import Json, Where, emit, emit_json, terminal_width
 from mnistlab.errors import ConfigurationError
@@ -30,13 +31,77 @@ def results(
     if json and csv:
         raise ConfigurationError("--csv", "--json is given as well", "give one of them")
     places = (where or Where()).places
-    table = lab.results(study, places=places)
+    table = answers.results(study, places=places)
     if json:
-        emit_json(formatting.results_json(table, lab.study_name(lab.open_store(places.store), study)))
+        emit_json(formatting.results_json(table, answers.study_name(lab.open_store(places.store), study)))
     elif csv:
         emit(formatting.results_csv(table))
     else:
         emit(formatting.results_text(table, terminal_width()))
+
+
+def verdicts(
+    study: str | None = None, /, *, margin: float | None = None, json: Json = False, where: Where | None = None
+) -> None:
+    """Say for every knob of a study which setting is better, worse, equivalent or undecided.
+
+    Parameters
+    ----------
+    study
+        Name or file of the study (default: the one run last).
+    margin
+        What counts as equivalent, in points of accuracy (default: 0.2).
+    """
+    places = (where or Where()).places
+    found = answers.verdicts(study, margin=_fraction(margin), places=places)
+    if json:
+        emit_json(formatting.verdicts_json(found, answers.study_name(lab.open_store(places.store), study)))
+    else:
+        emit(formatting.verdicts_text(found, terminal_width()))
+
+
+def compare(
+    a: str, b: str, /, *, study: str | None = None, margin: float | None = None, json: Json = False,
+    where: Where | None = None,
+) -> None:  # fmt: skip
+    """Say whether a cell is better than another, worse or equivalent, or what would decide it.
+
+    Parameters
+    ----------
+    a, b
+        Cells: id, its first characters (4 or more), or label.
+    study
+        Study in which they are looked for (default: the whole store).
+    margin
+        What counts as equivalent, in points of accuracy (default: 0.2).
+    """
+    found = answers.compare(a, b, study=study, margin=_fraction(margin), places=(where or Where()).places)
+    if json:
+        emit_json(formatting.comparison_json(found))
+    else:
+        emit(formatting.comparison_text(found, terminal_width()))
+
+
+def verify(*files: Path, json: Json = False, where: Where | None = None) -> int:
+    """Check the numbers that README files and notes claim of networks; exit status 7 if one is false.
+
+    Parameters
+    ----------
+    files
+        Markdown or plain text.
+    """
+    if not files:
+        raise ConfigurationError("verify", "a file is needed", "mnistlab verify README.md")
+    judged = answers.verify(files, places=(where or Where()).places)
+    if json:
+        emit_json(formatting.claims_json(judged))
+    else:
+        emit(formatting.claims_text(judged, terminal_width()))
+    return 7 if any(claim.status == "false" for claim in judged) else 0
+
+
+def _fraction(margin: float | None) -> float | None:
+    return None if margin is None else margin / 100
 
 
 def sensitivity(study: str | None = None, /, *, json: Json = False, where: Where | None = None) -> None:
@@ -48,9 +113,9 @@ def sensitivity(study: str | None = None, /, *, json: Json = False, where: Where
         Name or file of the study (default: the one run last).
     """
     places = (where or Where()).places
-    found = lab.sensitivity(study, places=places)
+    found = answers.sensitivity(study, places=places)
     if json:
-        emit_json(formatting.sensitivity_json(found, lab.study_name(lab.open_store(places.store), study)))
+        emit_json(formatting.sensitivity_json(found, answers.study_name(lab.open_store(places.store), study)))
     else:
         emit(formatting.sensitivity_text(found, terminal_width()))
 
