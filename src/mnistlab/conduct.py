@@ -123,7 +123,10 @@ class _Conductor:
     seconds_a_probe: float = field(init=False)  # predicted; then what the last one took
 
     def __post_init__(self) -> None:
-        self.to_measure, self.seconds_a_probe = dict(self.plan.to_measure), self.prices.probe_seconds
+        self.to_measure, self.seconds_a_probe = (
+            dict(self.plan.to_measure),
+            self.prices.probe_seconds / self.plan.workers,
+        )
 
     def conduct(self) -> RunSummary:
         self.on_event(self.plan)
@@ -203,22 +206,24 @@ class _Conductor:
         """Measure every architecture once, alone: its time a step, its memory, its energy."""
         from mnistlab.execution.local import probe_alone
 
-        todo = len(self.to_measure)
-        for number, (key, planned) in enumerate(list(self.to_measure.items()), 1):
+        todo, at_once = list(self.to_measure.items()), self.plan.workers
+        for start in range(0, len(todo), at_once):
             if self.stop.requested or not self.budget.allows(_PROBE_SECONDS):
                 return
-            shape = f"{planned.cell.architecture} ({planned.cell.framework})"
-            self.tell(f"measuring time and memory of {shape} alone, {number} of {todo}")
-            began = time.monotonic()
+            some = todo[start : start + at_once]
+            shapes = ", ".join(f"{planned.cell.architecture} ({planned.cell.framework})" for _, planned in some)
+            self.tell(f"measuring time and memory of {shapes} alone, {start + len(some)} of {len(todo)}")
+            began, seed = time.monotonic(), self.plan.study.seeds[0]
             found = probe_alone(
-                planned.program.engine, Run(planned.cell, self.plan.study.seeds[0]), key, settings=self.settings,
-                timeout=min(_PROBE_TIMEOUT, self.budget.left or _PROBE_TIMEOUT), stop=self.stop,
+                [(planned.program.engine, Run(planned.cell, seed), key) for key, planned in some],
+                settings=self.settings, timeout=min(_PROBE_TIMEOUT, self.budget.left or _PROBE_TIMEOUT), stop=self.stop,
             )  # fmt: skip
-            del self.to_measure[key]
-            self.seconds_a_probe = time.monotonic() - began
-            if found is not None:
-                self.writer.add_measurement(found)
-                self.on_event(found)
+            for key, _ in some:
+                del self.to_measure[key]
+            self.seconds_a_probe = (time.monotonic() - began) / len(some)
+            for measurement in found:
+                self.writer.add_measurement(measurement)
+                self.on_event(measurement)
 
     def tell(self, note: str = "") -> None:
         now = time.monotonic()

@@ -221,7 +221,7 @@ def make_plan(
     for found in planned:
         first_of.setdefault(architecture_key(found.cell, found.size), found)
     to_measure = {key: found for key, found in first_of.items() if key not in measured}
-    other = (prices.start_seconds if rounds else 0.0) + len(to_measure) * prices.probe_seconds
+    other = (prices.start_seconds if rounds else 0.0) + math.ceil(len(to_measure) / workers) * prices.probe_seconds
     priced = [works_of(group.program, group.runs, sizes) for groups in rounds for group in groups]
     seconds = prices.total(priced, workers, other)
     return Plan(study, tuple(planned), tuple(rounds), sizes, workers, to_measure, seconds)

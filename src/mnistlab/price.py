@@ -119,7 +119,7 @@ class Prices:
 
     @property
     def probe_seconds(self) -> float:
-        """Seconds of measuring one architecture alone, in a process of its own."""
+        """Seconds of measuring one architecture alone, in a process of its own; others make ready meanwhile."""
         return self.start_seconds + _PROBE_SECONDS
 
     def seconds(self, work: Work, filled: float = 1.0) -> Estimate:

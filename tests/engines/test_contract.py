@@ -176,7 +176,7 @@ def test_the_ledger_holds_what_training_took(train, framework):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_probe_measures_a_step_and_a_prediction(name, framework, prepare_run, optimizer):
     run = Run(cell_of(framework, training=dataclasses.replace(SMALL, optimizer=optimizer)), 0)
-    probe = get_engine(name, framework).probe(run, prepare_run(run), 20)
+    probe = get_engine(name, framework).probe(run, prepare_run(run), 20)()
     assert 0 < probe.seconds_per_step < 1
     assert 0 < probe.inference_us_per_image < 1e5
     parameters = run.cell.architecture.parameters(64, 10)

@@ -206,7 +206,9 @@ def test_a_machine_whose_jax_computes_wrongly_ends_the_study(tmp_path, monkeypat
 def test_a_probe_that_fails_measures_nothing(tmp_path, fault):
     [run] = group().runs
     stop = Stop() if fault == "unknown engine" else KillOnFirstLook()
-    assert probe_alone("nonesuch", run, "key", settings=WorkerSettings(tmp_path), timeout=60, stop=stop) is None
+    probes = [("nonesuch", run, "key"), ("reference", run, "other key")][: 1 + (fault == "unknown engine")]
+    found = probe_alone(probes, settings=WorkerSettings(tmp_path), timeout=60, stop=stop)
+    assert [measurement.architecture_key for measurement in found] == ["other key"] * (len(probes) - 1)
     assert children() == []
 
 

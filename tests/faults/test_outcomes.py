@@ -126,5 +126,5 @@ def test_the_time_left_counts_what_is_still_to_be_measured(tmp_path):
     with_probe, without = [], []
     conducted(tmp_path / "a.sqlite", [cell(4, GOOD)], measured=(), progress=with_probe)
     conducted(tmp_path / "b.sqlite", [cell(4, GOOD)], progress=without)
-    assert with_probe[0].eta_seconds == pytest.approx(without[0].eta_seconds + 5, abs=1)
+    assert with_probe[0].eta_seconds == pytest.approx(without[0].eta_seconds + Prices().probe_seconds, abs=1)
     assert [state.note != "" for state in with_probe] == [*[False] * (len(with_probe) - 1), True]

@@ -59,7 +59,8 @@ class Engine(Protocol):
     engine never sees a test digit before training is over, except to measure it, and learns nothing from validation but
     when to stop.
 
-    `probe` trains a few hundred steps of one architecture on the arrays given and reports their cost.
+    `probe` makes ready to train a few hundred steps of one architecture on the arrays given; what it returns trains
+    them, when it is called, and reports their cost. Between the two others may make ready as well.
     """
 
     def train(
@@ -68,8 +69,8 @@ class Engine(Protocol):
         """Results of `runs`, each as it is finished."""
         ...
 
-    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
-        """Cost of one step and of one prediction, compilation apart."""
+    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Callable[[], Probe]:
+        """What measures the cost of one step and of one prediction, compilation apart."""
         ...
 
 

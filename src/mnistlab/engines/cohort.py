@@ -66,7 +66,7 @@ class Cohorts:
             programs = self._programs_of(cohort[0].cell, program, data)
             yield from _Cohort(self, programs, program, cohort, prepare, environment, on_epoch).results()
 
-    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
+    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Callable[[], Probe]:
         """What the framework's own `fit` costs: of a cohort nothing is alone."""
         return self._fit.probe(run, data, n_steps)
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,23 +44,29 @@ class KerasEngine:
         for run in runs:
             yield _Training(self._keras, run, prepare(run), environment, on_epoch).result(str(program))
 
-    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
+    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Callable[[], Probe]:
         """See `Engine.probe`."""
         model, batches = _build(run, data), _Batches(run, data)
         n_steps = min(n_steps, len(data.X_train) // run.cell.training.batch_size) or 1
-        model.fit(batches.endless(), steps_per_epoch=3, epochs=1, verbose=0, shuffle=False)
-        seconds, joules = metered(
-            lambda: model.fit(batches.endless(), steps_per_epoch=n_steps, epochs=1, verbose=0, shuffle=False)
-        )
-        model.predict(data.X_test, batch_size=_PREDICT_BATCH, verbose=0)
-        predicting, _ = metered(lambda: model.predict(data.X_test, batch_size=_PREDICT_BATCH, verbose=0))
+
+        def fit(steps: int) -> None:
+            model.fit(batches.endless(), steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
+
+        def predict() -> None:
+            model.predict(data.X_test, batch_size=_PREDICT_BATCH, verbose=0)
+
+        fit(3)
+        predict()
         gradients = sum(_nbytes(v) for v in model.trainable_variables)
         state = sum(_nbytes(v) for v in (*model.variables, *model.optimizer.variables))
-        return Probe(
-            seconds / n_steps, predicting / len(data.X_test) * 1e6, gradients + state,
-            _program_bytes(self._keras, model, *next(batches.endless())),
-            None if joules is None else joules / n_steps,
-        )  # fmt: skip
+        program_bytes = _program_bytes(self._keras, model, *next(batches.endless()))
+
+        def measure() -> Probe:
+            (seconds, joules), (predicting, _) = metered(lambda: fit(n_steps)), metered(predict)
+            return Probe(seconds / n_steps, predicting / len(data.X_test) * 1e6, gradients + state, program_bytes,
+                         None if joules is None else joules / n_steps)  # fmt: skip
+
+        return measure
 
 
 def _nbytes(variable: Any) -> int:

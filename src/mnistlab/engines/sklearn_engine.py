@@ -60,21 +60,25 @@ class SklearnEngine:
         for run in runs:
             yield _train_one(run, str(program), prepare(run), environment, on_epoch)
 
-    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Probe:
+    def probe(self, run: Run, data: PreparedData, n_steps: int) -> Callable[[], Probe]:
         """See `Engine.probe`."""
         rows = slice(0, n_steps * run.cell.training.batch_size)
         model = _WatchedClassifier(**{**classifier_parameters(run.cell, run.seed), "max_iter": 1})
         model.watch = lambda: None
         X, y = data.X_train[rows], data.y_train[rows]
-        seconds, joules = metered(lambda: _fit(model, X, y))
-        predicting, _ = metered(lambda: model.predict_proba(data.X_test))
-        count = sum(array.size for array in (*model.coefs_, *model.intercepts_))
         copies = 4 if run.cell.training.optimizer == "adam" else 3  # weights, gradients, and the optimizer's state
         n_batches = math.ceil(len(X) / run.cell.training.batch_size)
-        return Probe(
-            seconds / n_batches, predicting / len(data.X_test) * 1e6, copies * count * X.itemsize, None,
-            None if joules is None else joules / n_batches,
-        )  # fmt: skip
+
+        def measure() -> Probe:
+            seconds, joules = metered(lambda: _fit(model, X, y))
+            predicting, _ = metered(lambda: model.predict_proba(data.X_test))
+            count = sum(array.size for array in (*model.coefs_, *model.intercepts_))
+            return Probe(
+                seconds / n_batches, predicting / len(data.X_test) * 1e6, copies * count * X.itemsize, None,
+                None if joules is None else joules / n_batches,
+            )  # fmt: skip
+
+        return measure
 
 
 def _train_one(

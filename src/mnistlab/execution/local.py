@@ -128,21 +128,46 @@ def execute(
 
 
 def probe_alone(
-    engine: str, run: Run, architecture_key: str, *, settings: WorkerSettings, timeout: float, stop: Stop
-) -> Measurement | None:
-    """Measure one architecture in a fresh process; None when it failed, died, was stopped or took over `timeout`.
+    probes: Sequence[tuple[str, Run, str]], *, settings: WorkerSettings, timeout: float, stop: Stop
+) -> list[Measurement]:
+    """Measure architectures, each in a fresh process: made ready side by side, measured one after the other.
 
     The caller sees to it that nothing else is being trained meanwhile.
+
+    Parameters
+    ----------
+    probes : sequence of (str, Run, str)
+        Engine, a run of the architecture, and the key of the architecture.
+    settings : WorkerSettings
+    timeout : float
+        Seconds for making ready, and again for every measurement.
+    stop : Stop
+
+    Returns
+    -------
+    list of Measurement
+        None of what failed, died, was stopped or took too long.
     """
-    pool = _new_pool(settings)
-    with interrupts_blocked():
-        future = pool.schedule(worker.probe, args=(engine, run, architecture_key), timeout=timeout)
-    try:
-        while not stop.requested and not wait([future], _POLL_SECONDS).done:
+    pools = [_new_pool(settings) for _ in probes]
+
+    def awaited(futures: Sequence[Any]) -> list[bool]:
+        while not stop.requested and wait(futures, _POLL_SECONDS).not_done:
             pass
-        return future.result() if future.done() and not future.exception() else None
+        return [future.done() and not future.exception() for future in futures]
+
+    try:
+        with interrupts_blocked():
+            beginning = [pool.schedule(worker.begin_probe, args=probe, timeout=timeout)
+                         for pool, probe in zip(pools, probes, strict=True)]  # fmt: skip
+        found = []
+        for pool, ready in zip(pools, awaited(beginning), strict=True):
+            if ready and not stop.requested:
+                with interrupts_blocked():
+                    measuring = pool.schedule(worker.end_probe, timeout=timeout)
+                found += [measuring.result()] if awaited([measuring])[0] else []
+        return found
     finally:
-        _end([pool])
+        _end(pools)
 
 
 def _new_pool(settings: WorkerSettings) -> ProcessPool:

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
@@ -64,6 +64,7 @@ class _Worker:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     prepared: dict[tuple[object, ...], PreparedData] = field(default_factory=dict)
     processed: dict[tuple[object, ...], Processed | None] = field(default_factory=dict)
+    measure: Callable[[], Measurement] | None = None  # what `begin_probe` has made ready
 
     def engine(self, name: str, framework: str) -> Engine:
         if (name, framework) not in self.engines:
@@ -187,22 +188,34 @@ def _send(worker: _Worker, result: RunResult, cpu_start: float, waiting: dict[st
     worker.send("result", worker.settle(result, cpu_start, last=not waiting))
 
 
-def probe(engine: str, run: Run, architecture_key: str) -> Measurement:
-    """Measure one architecture by itself; meant for a fresh process, on a machine that does nothing else."""
+def begin_probe(engine: str, run: Run, architecture_key: str) -> None:
+    """Make ready to measure one architecture by itself; meant for a fresh process."""
     worker = _current()
     trainer = worker.engine(engine, run.cell.framework)
     data = worker.prepare(run)
     restarted, before = resources.restart_peak(), resources.peak_resident_bytes()
-    found = trainer.probe(run, data, PROBE_STEPS)
-    after = resources.peak_resident_bytes()
-    return Measurement(
-        cell_id=run.cell.id, architecture_key=architecture_key, framework=run.cell.framework,
-        seconds_per_step=found.seconds_per_step,
-        peak_bytes=after - before if restarted and before is not None and after is not None else None,
-        parameter_bytes=found.parameter_bytes, program_bytes=found.program_bytes,
-        inference_us_per_image=found.inference_us_per_image, energy_joules=found.joules_per_step,
-        environment=worker.environment_of(run, "reference"),
-    )  # fmt: skip
+    probe = trainer.probe(run, data, PROBE_STEPS)
+
+    def measure() -> Measurement:
+        found, after = probe(), resources.peak_resident_bytes()
+        return Measurement(
+            cell_id=run.cell.id, architecture_key=architecture_key, framework=run.cell.framework,
+            seconds_per_step=found.seconds_per_step,
+            peak_bytes=after - before if restarted and before is not None and after is not None else None,
+            parameter_bytes=found.parameter_bytes, program_bytes=found.program_bytes,
+            inference_us_per_image=found.inference_us_per_image, energy_joules=found.joules_per_step,
+            environment=worker.environment_of(run, "reference"),
+        )  # fmt: skip
+
+    worker.measure = measure
+
+
+def end_probe() -> Measurement:
+    """Measure what `begin_probe` has made ready, on a machine that does nothing else meanwhile."""
+    measure = _current().measure
+    if measure is None:
+        raise RuntimeError("begin_probe() has not been called in this process")
+    return measure()
 
 
 def failed_result(run: Run, engine: str, reason: str, settings: WorkerSettings, status: Status = "failed") -> RunResult:
