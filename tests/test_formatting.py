@@ -18,6 +18,7 @@ from mnistlab import formatting
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.results import ResultsTable
 from mnistlab.analysis.sensitivity import sensitivity
+from mnistlab.analysis.verdicts import Verdicts
 from mnistlab.spec import Architecture, Cell
 
 
@@ -202,3 +203,35 @@ def test_what_cannot_be_measured_is_told_from_what_was_not(lab_results):
 def test_formatting_alone_loads_neither_pandas_nor_numpy():
     code = "import sys, mnistlab.formatting; print(*{'numpy', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+EQUIVALENT = (
+    "16x64 relu and 4x64 relu are equivalent within 0.2 points (+0.01 ± 0.13 points, 20 seeds), "
+    "16x64 relu at 1.8 times the parameters."
+)
+UNDECIDED = "16x64 relu against 4x64 relu: undecided (-0.09 ± 0.18 points, 20 seeds); {}."
+
+
+@pytest.mark.parametrize(
+    ("points", "verdict", "further", "sentence"),
+    [
+        ((-0.65, 0.14), "worse", 0.0, "16x64 relu is worse than 4x64 relu by 0.65 ± 0.14 points (20 seeds)."),
+        ((0.65, 0.14), "better", 0.0, "16x64 relu is better than 4x64 relu by 0.65 ± 0.14 points (20 seeds)."),
+        ((0.01, 0.13), "equivalent", 0.0, EQUIVALENT),
+        ((-0.09, 0.18), "undecided", 25.0, UNDECIDED.format("about 25 more seeds would settle it")),
+        ((-0.09, 0.18), "undecided", 1.0, UNDECIDED.format("about 1 more seed would settle it")),
+        ((-0.09, 0.18), "undecided", math.nan, UNDECIDED.format("how many seeds would decide it cannot be said yet")),
+    ],
+)
+def test_a_verdict_is_a_sentence(points, verdict, further, sentence):
+    cells = pd.DataFrame({"label": ["16x64 relu", "4x64 relu"], "parameters": [113_290, 63_370]})
+    value, half = (number / 100 for number in points)
+    difference = Estimate(value, value - half, value + half, n=20, kind="crossed")
+    row = {"knob": "depth", "a": 0, "b": 1, "difference": difference, "p": 0.0312, "p_holm": 0.0004,
+           "verdict": verdict, "margin": 0.002, "seeds": 20, "seeds_to_decide": further}  # fmt: skip
+    found = Verdicts(cells, {}, pd.DataFrame([row]))
+    assert formatting.verdict_sentence(found, row) == sentence
+    assert formatting.comparison_text(found, 1_000) == f"{sentence} p = 0.031."
+    text = formatting.verdicts_text(found, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(word in text for word in ("depth", verdict, "16x64 relu", "< 0.001"))

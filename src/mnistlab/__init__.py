@@ -40,7 +40,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'mnistlab' has no attribute {name!r}")
     from mnistlab import answers, lab
 
-    return getattr(answers if name in vars(answers) else lab, name)
+    return getattr(lab if name in vars(lab) else answers, name)
 
 
 def __dir__() -> list[str]:

@@ -288,8 +288,9 @@ def comparison_json(found: "Verdicts") -> dict[str, Any]:
 
 def _verdict_rows(found: "Verdicts") -> list[dict[str, Any]]:
     cells = [cell_json(row) for row in found.cells.to_dict("records")]
-    rows = [{**row, "a": cells[row["a"]], "b": cells[row["b"]]} for row in found.rows.to_dict("records")]
-    return [{**row, "seeds_to_decide": _whole(row["seeds_to_decide"])} for row in rows]
+    rows = [{str(name): value for name, value in row.items()} for row in found.rows.to_dict("records")]
+    return [{**row, "a": cells[row["a"]], "b": cells[row["b"]], "seeds_to_decide": _whole(row["seeds_to_decide"])}
+            for row in rows]  # fmt: skip
 
 
 def _whole(number: float) -> int | None:
@@ -303,7 +304,7 @@ def verdict_cells(found: "Verdicts") -> Cells:
         "cell": lambda row: labels[row["a"]],
         "is": lambda row: row["verdict"],
         "against": lambda row: labels[row["b"]],
-        "points": lambda row: points(row["difference"]),
+        "points": lambda row: point_difference(row["difference"]),
         "p": lambda row: p_value(row["p_holm"]),
         "seeds": lambda row: f"{row['seeds']:,}",
         "more seeds": lambda row: _further(row),
@@ -315,9 +316,9 @@ def verdict_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
     a, b = (found.cells.iloc[row[side]] for side in ("a", "b"))
     seeds = f"{row['seeds']:,} seed{'s' * (row['seeds'] > 1)}"
     if row["verdict"] in ("better", "worse"):
-        size = points(_absolute(row["difference"])).removeprefix("+")
+        size = point_difference(_absolute(row["difference"])).removeprefix("+")
         return f"{a['label']} is {row['verdict']} than {b['label']} by {size} points ({seeds})."
-    told = f"({points(row['difference'])} points, {seeds})"
+    told = f"({point_difference(row['difference'])} points, {seeds})"
     if row["verdict"] == "equivalent":
         return (
             f"{a['label']} and {b['label']} are equivalent within {row['margin'] * 100:g} points {told}{_ratio(a, b)}."
@@ -328,7 +329,7 @@ def verdict_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
     return f"{a['label']} against {b['label']}: undecided {told}; {way_out}."
 
 
-def points(difference: Estimate) -> str:
+def point_difference(difference: Estimate) -> str:
     """A difference of accuracies, in points, with its sign: `+0.31 ± 0.21`."""
     text = _spread(dataclasses.replace(difference, kind="crossed"), 100)
     return text if text.startswith("-") or difference.value is None else f"+{text}"

@@ -161,7 +161,7 @@ COMMANDS = [
     ("results --json --csv", "--csv: --json is given as well (give one of them)"),
     *((f"{reader} nope", "study nope: no such file, and no study of this name ships")
       for reader in ("results", "status", "report", "sensitivity", "verdicts")),
-    ("compare abcd bcde", "abcd: no such cell"),
+    ("compare abcd bcde", "cell abcd: the store holds none of that name"),
     ("verdicts --margin 0", "--margin 0: a number of points above 0 and below 100 is needed"),
     ("verdicts --margin 100", "--margin 100: a number of points above 0 and below 100 is needed"),
     ("verify", "verify: a file is needed"),

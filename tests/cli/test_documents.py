@@ -233,14 +233,14 @@ def test_verdicts_stand_knob_by_knob(mnistlab, process, home):
     }
     said = mnistlab("verdicts").out
     assert [line for line in said.splitlines() if line in labels] == ["width", "depth"]
-    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_verify_finds_the_false_number_and_ends_with_7(mnistlab, home):
     (home / "README.md").write_text("| Nodes | Parameters |\n|---|---|\n| 4 | 3,214 |\n| 32 | 25,450 |\n")
     answer = mnistlab("verify", "README.md", "--json")
     assert answer.status == 7
-    found = document(answer, CLAIMS)
+    found = json.loads(answer.out)
+    assert fits(found, CLAIMS)
     assert found["counts"] == {"false": 1, "true": 1}
     assert [(claim["line"], claim["claimed"], claim["status"]) for claim in found["claims"]] == [
         (3, 3214, "false"), (4, 25_450, "true"),

@@ -83,7 +83,7 @@ def results_table(cells: pd.DataFrame, runs: pd.DataFrame, measurements: pd.Data
         diverged = int((own["status"] == "diverged").sum())
         rows.append({**cell, **_counts(done, cell["n_classes"]), "diverged": diverged, **_qualities(done),
                      **_costs(done), **_probed(probe_of.get(cell["architecture_key"], {}))})  # fmt: skip
-    replicates = replicates_by_cell(runs[runs["cell"].isin(cells["cell"])])
+    replicates = replicates_by_cell(runs[runs["cell"].isin([row["cell"] for row in rows])])
     return ResultsTable(pd.DataFrame(rows), resolution(list(replicates.values()), level=LEVEL))
 
 
