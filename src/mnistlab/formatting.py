@@ -38,6 +38,7 @@ _GROUPS = {
 _WHOLE = {f.name for f in dataclasses.fields(Training) if int in (f.type, *get_args(f.type))}
 _FORMULA_STARTS = ("=", "+", "-", "@")
 _LABEL_WIDTH = 12
+_SMALLEST_P = 0.001
 
 
 def percent(estimate: Estimate) -> str:
@@ -337,7 +338,7 @@ def point_difference(difference: Estimate) -> str:
 
 def p_value(p: float) -> str:
     """As papers print it: `0.012`, `< 0.001`."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return f"< {_SMALLEST_P:g}" if p < _SMALLEST_P else f"{p:.3f}"
 
 
 def _absolute(difference: Estimate) -> Estimate:
@@ -380,7 +381,8 @@ def verdicts_text(found: "Verdicts", width: int) -> str:
 def comparison_text(found: "Verdicts", width: int) -> str:
     """The verdict on two cells in words."""
     [row] = found.rows.to_dict("records")
-    return "\n".join(textwrap.wrap(f"{verdict_sentence(found, row)} p = {p_value(row['p'])}.", max(width, 1)))
+    p = p_value(row["p"]) if row["p"] < _SMALLEST_P else f"= {p_value(row['p'])}"
+    return "\n".join(textwrap.wrap(f"{verdict_sentence(found, row)} p {p}.", max(width, 1)))
 
 
 def claims_json(judged: "Sequence[JudgedClaim]") -> dict[str, Any]:
