@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, t
 
 from mnistlab.analysis.intervals import Replicates
-from mnistlab.analysis.verdicts import holm, knob_pairs, mcnemar_midp, verdict_table
+from mnistlab.analysis.verdicts import adaptive_table, holm, knob_pairs, looks_up_to, mcnemar_midp, verdict_table
 from mnistlab.spec import Architecture, Cell, Split, Training
 
 N_DIGITS = 1000
@@ -153,3 +153,69 @@ def test_equal_cells_are_called_different_as_seldom_as_promised(n_seeds, seed_ef
                 for _ in range(2000)]  # fmt: skip
     different = sum(verdict in ("better", "worse") for verdict in verdicts) / 2000
     assert least <= different <= most, f"{different:.4f}"
+
+
+def test_looks_double_up_to_the_most_and_spend_the_error_once():
+    assert [look.n_seeds for look in looks_up_to(40)] == [5, 10, 20, 40]
+    assert [look.n_seeds for look in looks_up_to(12)] == [5, 10, 12]
+    assert [(look.n_seeds, look.alpha) for look in looks_up_to(5)] == [(5, 0.05)]
+    shares = [look.alpha for look in looks_up_to(40)]
+    assert sum(shares) == pytest.approx(0.05)
+    assert np.divide(shares[:-1], shares[1:]) == pytest.approx([0.4] * 3)
+    with pytest.raises(ValueError, match="5 or more; got 4"):
+        looks_up_to(4)
+
+
+def looked_at(correct, max_seeds=20, margin=0.002):
+    """Every later cell against the first, by looks."""
+    replicates = {n: Replicates(tuple(range(len(bits))), "d", bits) for n, bits in enumerate(correct)}
+    pairs = pd.DataFrame([("width", n, 0) for n in replicates if n], columns=["knob", "a", "b"])
+    found = adaptive_table(pairs, replicates, seeds=range(max_seeds), looks=looks_up_to(max_seeds), margin=margin)
+    return {row.a: row for row in found.itertuples()}
+
+
+def test_what_an_early_look_decides_is_not_asked_again():
+    base, much, equal = study(np.random.default_rng(4), 3, 20, seed_effect=0.05, lead=0.0)
+    ahead = base | (np.random.default_rng(5).random(base.shape) < 0.5)  # half of its errors are gone
+    first = looked_at([base[:5], ahead[:5], much[:5]], margin=0.002)
+    assert (first[1].verdict, first[1].look, first[1].wants) == ("better", 5, 0)
+    assert (first[2].verdict, first[2].look, first[2].wants) == ("undecided", 10, 10)
+    later = looked_at([base, ahead, much[:7]], margin=0.002)
+    assert later[1].difference == first[1].difference
+    assert (later[2].look, later[2].seeds, later[2].wants) == (10, 7, 10)
+    whole = looked_at([base, ahead, equal], margin=0.05)
+    assert (whole[2].verdict, whole[2].wants) == ("equivalent", 0)
+
+
+def test_what_no_seed_would_decide_is_given_up_before_the_last_look():
+    cells = study(np.random.default_rng(6), 11, 40, seed_effect=0.05)
+    found = looked_at(cells, max_seeds=40, margin=0.0001).values()
+    assert {(row.verdict, row.wants) for row in found} == {("undecided", 0)}
+    assert sum(row.look < 40 for row in found) >= 5
+
+
+@pytest.mark.slow
+def test_looks_keep_the_error_and_most_of_the_power_with_fewer_networks():
+    """Sixty studies of twelve pairs: a third equal, a third little apart, a third far."""
+    random, n_seeds, looks = np.random.default_rng(9), 40, looks_up_to(40)
+    leads = np.repeat([0.0, 0.006, 0.03], 4)
+    false, found, networks = np.zeros(2), np.zeros(2), 0
+    for _ in range(60):
+        replicates = {}
+        for number, lead in enumerate(leads):
+            pair = study(random, 2, n_seeds, seed_effect=0.06, lead=lead)
+            for side in (0, 1):
+                replicates[2 * number + side] = Replicates(tuple(range(n_seeds)), "d", pair[side])
+        pairs = pd.DataFrame([("width", 2 * n + 1, 2 * n) for n in range(len(leads))], columns=["knob", "a", "b"])
+        fixed = verdict_table(pairs, replicates, margin=0.008)
+        by_looks = adaptive_table(pairs, replicates, seeds=range(n_seeds), looks=looks, margin=0.008)
+        networks += by_looks["look"].sum()
+        for place, table in enumerate((fixed, by_looks)):
+            better = table["verdict"].to_numpy() == "better"
+            wrong = table["verdict"].isin(["better", "worse"]).to_numpy() & ~(better & (leads > 0))
+            false[place] += wrong.any()
+            found[place] += better[leads > 0].mean()
+    print(false / 60, found / 60, networks / (60 * 12 * n_seeds))  # noqa: T201 - for who asks by `-rP`
+    assert false[1] / 60 <= 0.1  # of 60 studies, where 5 % are promised
+    assert found[1] >= found[0] - 0.05 * 60
+    assert networks <= 0.6 * 60 * 12 * n_seeds

@@ -243,7 +243,7 @@ def adaptive_table(
     Returns
     -------
     DataFrame
-        As of `verdict_table`: of the look that decided a pair or gave it up, else of the last one it has seeds for.
+        As of `verdict_table`: of the look that decided a pair or gave it up, else, undecided, of the look it waits for.
         Two columns more: look (its number of seeds) and wants (seeds that both cells should have next; 0: none).
     """
     shown = list[pd.DataFrame]()
@@ -258,6 +258,7 @@ def adaptive_table(
         open_ = table["verdict"].eq("undecided") & _hopeful(tests, looks[-1], margin).reindex(table.index)
         table.loc[open_, "wants"] = following.n_seeds if following else 0
         table.loc[missing, "wants"] = look.n_seeds
+        table.loc[missing, "verdict"] = "undecided"  # nobody looks before its seeds are all there
         shown.append(table[missing | (table["wants"] == 0)])
         left = table.index[~missing & (table["wants"] > 0)]
     return pd.concat(shown).sort_index()
