@@ -85,7 +85,8 @@ def test_some_rooms_never_open_some_doors(room):
 
 def test_modules_do_not_import_each_other_in_a_circle():
     graph = {module: own(module, top_level_only=True) for module in ROOMS}
-    graphlib.TopologicalSorter(graph).prepare()
+    order = [*graphlib.TopologicalSorter(graph).static_order()]  # a circle has none
+    assert set(ROOMS) <= set(order)
 
 
 def test_importing_the_package_loads_nothing_heavy():

@@ -123,10 +123,8 @@ class _Conductor:
     seconds_a_probe: float = field(init=False)  # predicted; then what the last one took
 
     def __post_init__(self) -> None:
-        self.to_measure, self.seconds_a_probe = (
-            dict(self.plan.to_measure),
-            self.prices.probe_seconds / self.plan.workers,
-        )
+        self.to_measure = dict(self.plan.to_measure)
+        self.seconds_a_probe = self.prices.probe_seconds / self.plan.workers
 
     def conduct(self) -> RunSummary:
         self.on_event(self.plan)

@@ -115,6 +115,21 @@ def test_the_words_follow_the_interval():
     assert verdicts_of(low, low)["p"].tolist() == [1]
 
 
+def test_every_knob_is_adjusted_by_itself_and_its_verdicts_follow_the_adjusted_p():
+    random = np.random.default_rng(12)
+    cells = study(random, 6, 8, seed_effect=0.1, lead=0.012)
+    replicates = {number: Replicates(tuple(range(8)), "d", bits) for number, bits in enumerate(cells)}
+    knobs = ["width", "depth", "width", "width", "depth"]
+    pairs = pd.DataFrame({"knob": knobs, "a": [5, 5, 4, 3, 2], "b": [0, 1, 2, 1, 3]})
+    found = verdict_table(pairs, replicates, margin=1e-6)
+    for knob, rows in found.groupby("knob"):
+        assert rows["p_holm"].to_numpy() == pytest.approx(holm(rows["p"])), knob
+    assert found["p_holm"].to_numpy() != pytest.approx(holm(found["p"]))
+    different = found["verdict"].isin(["better", "worse"])
+    assert different.tolist() == (found["p_holm"] < 0.05).tolist()
+    assert (different != (found["p"] < 0.05)).any()  # the adjustment decides at least one of them
+
+
 def test_two_single_networks_get_mcnemars_test():
     first, second = np.ones((1, 1000), dtype=bool), np.ones((1, 1000), dtype=bool)
     first[0, :40], second[0, 40:100] = False, False

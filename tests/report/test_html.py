@@ -121,7 +121,10 @@ def test_names_from_outside_are_escaped(plant):
 
 
 def test_a_study_without_any_cell_has_a_report(lab_results):
-    parsed(report_html("empty", ResultsTable(lab_results.rows.iloc[:0], None), StudyStatus("empty")))
+    html = report_html("empty", ResultsTable(lab_results.rows.iloc[:0], None), StudyStatus("empty"))
+    assert parsed(html).open == []
+    assert "Study empty" in html
+    assert "1x4 relu" not in html
 
 
 def test_the_same_results_give_the_same_bytes(html, lab_results):

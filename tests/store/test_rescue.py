@@ -101,7 +101,9 @@ def test_a_store_that_is_not_damaged_is_saved_whole(tmp_path, which, large):
 @pytest.mark.parametrize("seed", range(50))
 def test_of_a_store_with_noise_in_it_what_is_saved_is_as_it_was(tmp_path, seed):
     pages = random.Random(seed).sample(range(n_pages(REAL)), 1 + seed % 3)
-    saved_from(noise(tmp_path / "x.sqlite", REAL, *pages, seed=seed), REAL, tmp_path / "new.sqlite")
+    found = saved_from(noise(tmp_path / "x.sqlite", REAL, *pages, seed=seed), REAL, tmp_path / "new.sqlite")
+    assert found is None or 0 <= found.finished <= len(rows(REAL, "SELECT id FROM run WHERE status = 'done'"))
+    assert (found is None) == (not (tmp_path / "new.sqlite").exists())
 
 
 @pytest.mark.parametrize("page", range(n_pages(REAL)))
