@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, t
 
 from mnistlab.analysis.intervals import (
+    CrossedVariance,
     Replicates,
     crossed_interval,
     median_interval,
@@ -230,3 +231,23 @@ def test_four_of_five_studies_find_a_difference_as_large_as_the_resolution(n_see
         difference, spread = paired_differences([Replicates(seeds, "d", cell) for cell in pair])
         found += difference[0, 1] > t.ppf(0.975, spread.df[0, 1]) * math.sqrt(spread.variance[0, 1])
     assert 0.77 <= found / 1500 <= 0.83, f"{found / 1500:.3f} with {n_seeds} seeds"
+
+
+def test_more_seeds_leave_what_comes_from_the_digits():
+    now = CrossedVariance(np.array(4), np.array(1000), np.array(8.0), np.array(5.0), np.array(2.0))
+    same, many = now.with_seeds(np.array(4)), now.with_seeds(np.array(4_000_000))
+    assert (same.variance, same.df) == (now.variance, now.df) == (11.0, 121 / (64 / 3 + 25 / 999))
+    assert float(many.variance) == pytest.approx(3.0, abs=1e-4)
+    twice = now.with_seeds(np.array(8))
+    assert (twice.by_seed, twice.by_digit, twice.by_both, twice.variance) == (4.0, 4.0, 1.0, 7.0)
+
+
+def test_as_many_seeds_as_foreseen_have_the_spread_foreseen():
+    """Parts of five seeds say on average what forty show."""
+    random, foreseen, shown = np.random.default_rng(14), [], []
+    for _ in range(60):
+        pair = latent_bits(random, (2, 40, 400), accuracy=0.9, hard=1.5, seed_effect=0.15)
+        few, all_ = ([Replicates(tuple(range(n)), "d", cell[:n]) for cell in pair] for n in (5, 40))
+        foreseen.append(paired_differences(few)[1].with_seeds(np.array(40)).variance[0, 1])
+        shown.append(paired_differences(all_)[1].variance[0, 1])
+    assert np.mean(foreseen) == pytest.approx(np.mean(shown), rel=0.25)
