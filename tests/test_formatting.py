@@ -235,3 +235,15 @@ def test_a_verdict_is_a_sentence(points, verdict, further, sentence):
     text = formatting.verdicts_text(found, 80)
     assert max(map(len, text.splitlines())) <= 80
     assert all(word in text for word in ("depth", verdict, "16x64 relu", "< 0.001"))
+    assert "Replication: fixed" in text
+
+
+@pytest.mark.parametrize(("wants", "said"), [(10, "up to 10 each"), (0, "given up")])
+def test_an_open_verdict_of_an_adaptive_study_says_what_becomes_of_it(wants, said):
+    cells = pd.DataFrame({"label": ["16x64 relu", "4x64 relu"], "parameters": [113_290, 63_370]})
+    row = {"knob": "depth", "a": 0, "b": 1, "difference": Estimate(0.0, -0.01, 0.01, n=5, kind="crossed"), "p": 0.9,
+           "p_holm": 0.9, "verdict": "undecided", "margin": 0.002, "seeds": 5, "seeds_to_decide": 80.0, "look": 5,
+           "wants": wants}  # fmt: skip
+    text = formatting.verdicts_text(Verdicts(cells, {}, pd.DataFrame([row]), (5, 10)), 200)
+    assert text.splitlines()[-1].endswith(said)
+    assert "adaptive, looks at 5, 10 seeds" in text

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         settings,
         show,
         status,
+        until_decided,
     )
     from mnistlab.study import load_config
 
@@ -31,7 +32,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "bench", "compare", "data_fetch", "data_show", "doctor", "export", "load_config", "open_store", "plan", "predict",
-    "report", "rescue", "results", "run", "sensitivity", "settings", "show", "status", "verdicts", "verify",
+    "report", "rescue", "results", "run", "sensitivity", "settings", "show", "status", "until_decided",
+    "verdicts", "verify",
 ]  # fmt: skip
 
 

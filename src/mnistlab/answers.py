@@ -69,19 +69,27 @@ def verdicts(study: str | None = None, *, margin: float | None = None, places: P
     ----------
     study : str, optional
     margin : float, optional
-        What counts as equivalent, a fraction; by default 0.002.
+        What counts as equivalent, a fraction; by default 0.002, or that by which an adaptive study gave out its seeds.
     places : Places, optional
 
     Raises
     ------
     ConfigurationError
-        As of `results`, or a margin out of range.
+        As of `results`; a margin out of range, or of an adaptive study another than its own.
     """
+    from mnistlab.analysis.replication import adaptive_verdicts
     from mnistlab.analysis.verdicts import study_verdicts
 
     store = open_store((places or Places.find()).store)
-    name = study_name(store, study) or ""
-    return study_verdicts(store.cell_table(name), store.runs(name, bits=True), _margin(margin))
+    name, wanted = study_name(store, study) or "", _margin(margin)
+    cells, runs = store.cell_table(name), store.runs(name, bits=True)
+    if (adaptive := store.adaptive(name)) is None:
+        return study_verdicts(cells, runs, wanted)
+    seeds, own = adaptive
+    if margin not in (None, own):
+        raise ConfigurationError(f"--margin {wanted * 100:g}", f"the seeds of {name} went where {own * 100:g} points "
+                                 "were undecided", "leave it out, or run the study with this margin")  # fmt: skip
+    return adaptive_verdicts(cells, runs, seeds=seeds, margin=own)
 
 
 def compare(

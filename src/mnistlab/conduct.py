@@ -78,7 +78,7 @@ def conduct(
     prices : Prices
         Learns from every finished run.
     statuses : mapping of str to str
-        Run id → status, of every run the plan's study asks for.
+        Run id → status, of every run that is asked for: those of the plan, and others that count with them.
     settings, budget, stop
         See `execution.local.execute`.
     on_progress : callable
@@ -235,7 +235,7 @@ class _Conductor:
                 study=self.plan.study.name,
                 done=counts["done"] + counts["diverged"],
                 failed=counts["failed"] + counts["timeout"],
-                total=self.plan.networks,
+                total=len(self.statuses),
                 seconds=elapsed,
                 networks_per_second=self.finished / elapsed,
                 eta_seconds=left if self.budget.left is None else min(left, max(0.0, self.budget.left)),
@@ -274,7 +274,7 @@ class _Conductor:
     def summary(self) -> RunSummary:
         counts = Counter(self.statuses.values())
         failed = counts["failed"] + counts["timeout"]
-        to_do = self.plan.networks - counts["done"] - counts["diverged"]
+        to_do = len(self.statuses) - counts["done"] - counts["diverged"]
         stopped = "interrupted" if self.stop.requested else "budget" if to_do > failed else None
         return RunSummary(
             study=self.plan.study.name, done=counts["done"], failed=counts["failed"], diverged=counts["diverged"],

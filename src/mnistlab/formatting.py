@@ -277,7 +277,8 @@ def verdicts_json(found: "Verdicts", study: str | None) -> dict[str, Any]:
     families: dict[str, list[dict[str, Any]]] = {}
     for row in _verdict_rows(found):
         families.setdefault(row.pop("knob"), []).append(row)
-    return document(study=study, families=[{"knob": knob, "rows": rows} for knob, rows in families.items()])
+    return document(study=study, replication="adaptive" if found.looks else "fixed", looks=found.looks,
+                    families=[{"knob": knob, "rows": rows} for knob, rows in families.items()])  # fmt: skip
 
 
 def comparison_json(found: "Verdicts") -> dict[str, Any]:
@@ -358,6 +359,8 @@ def _ratio(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> str:
 def _further(row: Mapping[Any, Any]) -> str:
     if row["verdict"] != "undecided":
         return ""
+    if "wants" in row:
+        return f"up to {row['wants']:,} each" if row["wants"] else "given up"
     further = _whole(row["seeds_to_decide"])
     return NOTHING if further is None else f"about {further:,}"
 
@@ -371,11 +374,20 @@ def verdicts_text(found: "Verdicts", width: int) -> str:
         f'"better" and "worse": the difference is there for new seeds and new digits, with 5 % error in a whole table '
         f"(p adjusted by Holm). \"equivalent\": less than {margin:g} points apart. {RATE_NOTE}", max(width, 1)
     )  # fmt: skip
-    parts = ["\n".join(notes)]
+    parts = ["\n".join([*notes, *textwrap.wrap(replication_note(found), max(width, 1))])]
     for knob, rows in found.rows.groupby("knob", sort=False):
         own = dataclasses.replace(found, rows=rows)
         parts.append(f"{knob}\n{text_table(*verdict_cells(own), width)}")
     return "\n\n".join(parts)
+
+
+def replication_note(found: "Verdicts") -> str:
+    """Whether every cell has every seed, or seeds went where verdicts were open."""
+    if not found.looks:
+        return "Replication: fixed, every verdict by all common seeds."
+    looks = ", ".join(map(str, found.looks))
+    return (f"Replication: adaptive, looks at {looks} seeds share the error between them; a decided verdict stays with "
+            f"the interval of its look, one that {found.looks[-1]} seeds would hardly decide is given up.")  # fmt: skip
 
 
 def comparison_text(found: "Verdicts", width: int) -> str:

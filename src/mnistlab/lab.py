@@ -7,12 +7,13 @@ import multiprocessing
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnistlab import places as found_places
+from mnistlab import replicate
 from mnistlab import study as studies
 from mnistlab.answers import results, study_name
 from mnistlab.conduct import Progress, RunSummary, conduct
@@ -62,6 +63,32 @@ def as_study(source: StudySource, *, seeds: int | None = None) -> Study:
     """A `Study` from a study, a `CONFIG`, a file or a shipped name; `seeds` replaces its seeds by 0 … seeds − 1."""
     study = source if isinstance(source, Study) else load_config(source)
     return study if seeds is None else studies.with_seeds(study, seeds)
+
+
+def until_decided(source: StudySource, *, margin: float | None = None, max_seeds: int | None = None) -> Study:
+    """The study with its seeds given out where verdicts are open, for `run`.
+
+    Every cell gets five seeds, then cells with an open verdict get 10, 20, … up to `max_seeds`.
+
+    Parameters
+    ----------
+    source : Study, mapping, str or Path
+        See `run`.
+    margin : float, optional
+        What counts as equivalent, a fraction; by default 0.002.
+    max_seeds : int, optional
+        By default 40.
+
+    Raises
+    ------
+    ConfigurationError
+        One of them is out of range.
+    """
+    from mnistlab.analysis.replication import MAX_SEEDS
+    from mnistlab.analysis.verdicts import MARGIN
+
+    study, margin = as_study(source), MARGIN if margin is None else margin
+    return studies.until_decided(study, margin, MAX_SEEDS if max_seeds is None else max_seeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +227,8 @@ def run(
     known = open_store(places.store)
     # Faults show before a download.
     prices = learned_prices(known, device)
-    for todo in _to_do(plan_here(study, infos, known, prices, engine, device, workers, max_runs)):
+    first = plan_here(study, infos, known, prices, engine, device, workers, max_runs)
+    for todo in _to_do(first):
         check_installed(todo.cell.features)
         if todo.cell.framework == "keras":
             check_backend()
@@ -219,20 +247,28 @@ def run(
     allowance = Budget(budget, started)
     holder = f"mnistlab run {study.name}"
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
-        wanted = [Run(cell, seed) for cell in study.cells for seed in study.seeds]
+        runs = {run.id: run for run in (Run(cell, seed) for cell in study.cells for seed in study.seeds)}
         if fresh:
-            _forget(wanted, writer, places)
+            _forget(runs.values(), writer, places)
         known = open_store(places.store)
-        prices = learned_prices(known, device)
-        planned = plan_here(study, infos, known, prices, engine, device, workers, max_runs)
-        writer.register_study(study, planned.sizes, wanted)
-        _keep_features([todo.cell for todo in _to_do(planned)], places, stop=stop, budget=allowance, notify=notify)
-        stored = known.statuses(study.name)
-        return conduct(
-            planned, writer, prices, statuses={run.id: stored[run.id] for run in wanted},
-            settings=settings, budget=allowance, stop=stop, on_progress=on_progress, on_event=on_event,
-            keeper=keeper_of(study, keep, infos, known, places, notify), notify=notify,
-        )  # fmt: skip
+        asked = {id_: runs[id_] for id_ in known.finished(study.name) if id_ in runs}
+        keeper = keeper_of(study, keep, infos, known, places, notify)
+
+        def train(part: Study) -> RunSummary:
+            prices = learned_prices(known, device)
+            planned = plan_here(part, infos, known, prices, engine, device, workers, max_runs)
+            asked.update({run.id: run for run in (Run(cell, seed) for cell in part.cells for seed in part.seeds)})
+            writer.register_study(study, first.sizes, asked.values())
+            _keep_features([todo.cell for todo in _to_do(planned)], places, stop=stop, budget=allowance, notify=notify)
+            stored = known.statuses(study.name)
+            return conduct(
+                planned, writer, prices, statuses={id_: stored[id_] for id_ in asked}, settings=settings,
+                budget=allowance, stop=stop, on_progress=on_progress, on_event=on_event, keeper=keeper, notify=notify,
+            )  # fmt: skip
+
+        if study.until_margin is None:
+            return train(study)
+        return replicate.until_decided(study, study.until_margin, store=known, train=train, notify=notify)
 
 
 def _refuse_workers() -> None:
@@ -250,7 +286,7 @@ def _bring(names: Iterable[str], own: dict[str, Dataset], places: Places, notify
             sources.fetch(name, places.data_dir, offline=places.offline, notify=notify)
 
 
-def _forget(runs: list[Run], writer: "StoreWriter", places: Places) -> None:
+def _forget(runs: Collection[Run], writer: "StoreWriter", places: Places) -> None:
     ours = open_store(places.store).finished()
     writer.forget([run.id for run in runs])
     for run in runs:

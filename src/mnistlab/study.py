@@ -27,6 +27,7 @@ from mnistlab.spec import MAX_DEPTH, Architecture, Cell, Check, Features, Run, S
 
 DEFAULT_SEEDS = 3
 MAX_SEEDS = 1_000_000
+FIRST_LOOK = 5  # seeds of every cell before it is asked which verdicts are open
 MAX_CELLS = 1_000_000
 MAX_FILE_BYTES = 10_000_000
 
@@ -43,6 +44,9 @@ class Study:
     cells : tuple of Cell
         Without repetition, in the order of the file.
     seeds : tuple of int
+    until_margin : float | None
+        Seeds are given out where verdicts are open, until every two cells that differ in one knob are told apart or
+        surely differ by less than this fraction, or given up; None: every cell gets every seed.
     words : str
         What stands behind `mnistlab run` to ask for it again, quoted for a shell; empty when only Python can.
     folder : Path
@@ -52,6 +56,7 @@ class Study:
     name: str
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
+    until_margin: float | None = None
     words: str = field(default="", compare=False)
     folder: Path = field(default=Path(), compare=False)
 
@@ -110,12 +115,45 @@ def shipped_studies() -> tuple[str, ...]:
 
 
 def with_seeds(study: Study, n: int) -> Study:
-    """The same cells with seeds 0…n−1 (`--seeds n`)."""
+    """The same cells with seeds 0…n−1 (`--seeds n`).
+
+    Raises
+    ------
+    ConfigurationError
+        `n` out of range, or a study that gives out its seeds itself.
+    """
+    if study.until_margin is not None:
+        raise ConfigurationError(f"--seeds {n}", "the study gives seeds where verdicts are open", "leave it out")
     try:
         seeds = tuple(range(_count(MAX_SEEDS)("seeds", n)))
         return replace(study, seeds=seeds, words=study.words and f"{study.words} --seeds {n}")
     except InvalidFieldError as error:
         raise error.named("--seeds") from None
+
+
+def until_decided(study: Study, margin: float, max_seeds: int) -> Study:
+    """The same cells with at most seeds 0…max_seeds−1, given out where verdicts are open (`--until-decided`).
+
+    Parameters
+    ----------
+    study : Study
+    margin : float
+        What counts as equivalent, a fraction.
+    max_seeds : int
+        5 or more: the first look is at five.
+
+    Raises
+    ------
+    ConfigurationError
+        One of them is out of range.
+    """
+    if not 0 < margin < 1:
+        raise ConfigurationError(f"--margin {margin * 100:g}", "a number of points above 0 and below 100 is needed")
+    if not FIRST_LOOK <= max_seeds <= MAX_SEEDS:
+        raise ConfigurationError(f"--max-seeds {max_seeds}", f"a whole number from {FIRST_LOOK} to {MAX_SEEDS:,} is "
+                                 f"needed: the first look is at {FIRST_LOOK} seeds")  # fmt: skip
+    words = study.words and f"{study.words} --until-decided --margin {margin * 100:g} --max-seeds {max_seeds}"
+    return replace(study, seeds=tuple(range(max_seeds)), until_margin=margin, words=words)
 
 
 def with_cells(study: Study, cells: Iterable[Cell]) -> Study:
@@ -165,7 +203,7 @@ def study_from_flags(flags: Mapping[str, str | Sequence[str] | bool | None]) -> 
     if faults:
         raise _refusal(faults)
     cells = _expand(factors, _FIELD_OPTIONS, "")
-    return Study(_adhoc_name(cells), cells, tuple(seeds), _typed(given))
+    return Study(_adhoc_name(cells), cells, tuple(seeds), words=_typed(given))
 
 
 def _typed(given: Mapping[str, str | Sequence[str] | bool]) -> str:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm, t
 
 from mnistlab.analysis.intervals import Replicates
-from mnistlab.analysis.verdicts import adaptive_table, holm, knob_pairs, looks_up_to, mcnemar_midp, verdict_table
+from mnistlab.analysis.replication import adaptive_table, looks_up_to
+from mnistlab.analysis.verdicts import holm, knob_pairs, mcnemar_midp, verdict_table
 from mnistlab.spec import Architecture, Cell, Split, Training
 
 N_DIGITS = 1000

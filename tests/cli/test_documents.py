@@ -231,6 +231,7 @@ def test_verdicts_stand_knob_by_knob(mnistlab, process, home):
         "width": [(one.format(8), one.format(4)), (two.format(8), two.format(4))],
         "depth": [(two.format(4), one.format(4)), (two.format(8), one.format(8))],
     }
+    assert (found["replication"], found["looks"]) == ("fixed", [])
     said = mnistlab("verdicts").out
     assert [line for line in said.splitlines() if line in labels] == ["width", "depth"]
 

@@ -93,7 +93,7 @@ def test_run_brings_an_older_store_to_the_present_format_and_says_where_the_copy
     before = mnistlab("results", "old", "--store", "lab.sqlite", "--json").out
     answer = mnistlab("run", "old.toml", "--store", "lab.sqlite", "--json")
     assert answer.document["to_do"] == 0
-    assert answer.err.splitlines()[0] == ("lab.sqlite: format 1 is now 2; as it was, it is kept in lab.sqlite.format-1")
+    assert answer.err.splitlines()[0] == ("lab.sqlite: format 1 is now 3; as it was, it is kept in lab.sqlite.format-1")
     copy = mnistlab("results", "old", "--store", "lab.sqlite.format-1", "--json")
     assert copy.out == before
     assert {path.name for path in home.iterdir()} == {
@@ -107,7 +107,7 @@ def test_run_brings_an_older_store_to_the_present_format_and_says_where_the_copy
 @pytest.fixture
 def damaged(home):
     """A store whose last page is noise."""
-    content = (STORES / "schema-2.sqlite").read_bytes()
+    content = (STORES / "schema-3.sqlite").read_bytes()
     (home / "bad.sqlite").write_bytes(content[:-4096] + random.Random(4).randbytes(4096))
     return home / "bad.sqlite"
 

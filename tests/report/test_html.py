@@ -79,6 +79,12 @@ def test_an_unfinished_study_says_so_on_top(html, lab_results):
     assert "Not finished." not in finished
 
 
+def test_the_page_says_whether_all_cells_have_the_same_seeds(html, lab_results):
+    assert "fixed: every cell has the same" in html
+    adaptive = report_html("lab", lab_results, StudyStatus("lab", done=93, until_margin=0.002))
+    assert "adaptive: given where verdicts were open (margin 0.2 points)" in adaptive
+
+
 def test_every_drawing_has_its_numbers_as_alternative_text_and_a_table_beside_it(html, lab_results):
     labels = [value for name, value in parsed(html).attributes if name == "aria-label"]
     for exhibit in EXHIBITS:

@@ -183,7 +183,8 @@ def test_registering_again_changes_nothing_and_keeps_results(example, path):
         before = "\n".join(writer.connection.iterdump())
         example.register(writer)
         after = "\n".join(writer.connection.iterdump())
-    assert before.replace("'[0, 1]','',1)", "'[0, 1]','',2)") == after  # but for the rank of the study run last
+    # But for the rank of the study run last.
+    assert before.replace("'[0, 1]','',1,NULL)", "'[0, 1]','',2,NULL)") == after
 
 
 def test_a_changed_study_adds_cells_takes_their_order_and_keeps_those_with_results(example, path):

@@ -4,7 +4,7 @@ Two cells are compared over their common seeds and digits. A knob's family holds
 in that knob alone; within it the chance of one false "better" or "worse" is held at the level by Holm's procedure.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -23,11 +23,6 @@ MARGIN = 0.002
 """Two tenths of a point: what counts as equivalent unless somebody says otherwise (rule M9 of docs/measurement.md)."""
 ALPHA = 0.05
 MOST_SEEDS = 1_000  # nobody trains more to decide one question
-FIRST_LOOK = 5
-# Each look may spend so much of what the one behind it may: large differences show early anyway.
-_SPENDING = 0.4
-# A pair is given up when not even a move by so many standard errors would decide it at the last look.
-_HOPE = 0.65
 
 # What holds a comparison in place: cells that differ here were tested on other digits or by other rules (rule M1).
 _NEVER_PAIRED = ("dataset", "protocol")
@@ -46,11 +41,14 @@ class Verdicts:
         By row number of `cells`, of those that have finished networks.
     rows : DataFrame
         See `verdict_table`; a and b are row numbers of `cells`.
+    looks : tuple of int
+        Numbers of seeds at which verdicts were asked for (see `replication`); empty: every cell has every seed.
     """
 
     cells: pd.DataFrame
     replicates: Mapping[int, Replicates]
     rows: pd.DataFrame
+    looks: tuple[int, ...] = ()
 
 
 def study_verdicts(cells: pd.DataFrame, runs: pd.DataFrame, margin: float = MARGIN) -> Verdicts:
@@ -62,13 +60,13 @@ def study_verdicts(cells: pd.DataFrame, runs: pd.DataFrame, margin: float = MARG
         See `results.results_table`.
     margin : float, default=0.002
     """
-    replicates = _replicates(cells, runs)
+    replicates = replicates_of(cells, runs)
     return Verdicts(cells, replicates, verdict_table(knob_pairs(cells), replicates, margin=margin))
 
 
 def pair_verdict(cells: pd.DataFrame, runs: pd.DataFrame, margin: float = MARGIN) -> Verdicts:
     """The verdict on the first cell against the second, whatever they differ in; no row where they cannot be paired."""
-    replicates = _replicates(cells, runs)
+    replicates = replicates_of(cells, runs)
     pair = pd.DataFrame({"knob": [""], "a": [0], "b": [1]})
     return Verdicts(cells, replicates, verdict_table(pair, replicates, margin=margin))
 
@@ -117,7 +115,7 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     raw = np.asarray(p, dtype=float)
     order = np.argsort(raw, kind="stable")
     adjusted = np.empty_like(raw)
-    adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * _holm_factors(raw)[order]), 1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * holm_factors(raw)[order]), 1)
     return adjusted
 
 
@@ -190,83 +188,12 @@ def verdict_table(
     against the margin (TOST), which is the 1 - 2 alpha interval inside it. References: D. J. Schuirmann (1987), J.
     Pharmacokinet. Biopharm. 15, 657-680; rules M6, M8, M9 and M11 of docs/measurement.md.
     """
-    _check(margin, alpha)
-    return _judged(_tests(pairs, replicates), margin, alpha)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A moment at which verdicts are asked for: with how many seeds, and how much of the error it may spend."""
-
-    n_seeds: int
-    alpha: float
-
-
-def looks_up_to(max_seeds: int, *, alpha: float = ALPHA) -> tuple[Look, ...]:
-    """Looks at 5, 10, 20 … seeds and at the most; what they may spend sums to `alpha`.
-
-    Raises
-    ------
-    ValueError
-        `max_seeds` below 5.
-
-    References
-    ----------
-    K. K. G. Lan, D. L. DeMets (1983), Biometrika 70, 659-663: the error promised is spent look by look.
-    """
-    if max_seeds < FIRST_LOOK:
-        raise ValueError(f"max_seeds must be {FIRST_LOOK} or more; got {max_seeds}")
-    counts = [FIRST_LOOK]
-    while counts[-1] < max_seeds:
-        counts.append(min(2 * counts[-1], max_seeds))
-    shares = _SPENDING ** np.arange(len(counts))[::-1]
-    return tuple(Look(n, float(share)) for n, share in zip(counts, alpha * shares / shares.sum(), strict=True))
-
-
-def adaptive_table(
-    pairs: pd.DataFrame, replicates: Mapping[int, Replicates], *, seeds: Sequence[int], looks: Sequence[Look],
-    margin: float = MARGIN,
-) -> pd.DataFrame:  # fmt: skip
-    """Verdicts of a study whose next seeds go where verdicts are open.
-
-    A look sees the first seeds of the study alone, so that the table is the same whenever it is asked for. What a look
-    decides stays; what no further seed would probably decide is given up as undecided.
-
-    Parameters
-    ----------
-    pairs, replicates, margin
-        See `verdict_table`.
-    seeds : sequence of int
-        Of the study, in the order in which they are trained.
-    looks : sequence of Look
-
-    Returns
-    -------
-    DataFrame
-        As of `verdict_table`: of the look that decided a pair or gave it up, else, undecided, of the look it waits for.
-        Two columns more: look (its number of seeds) and wants (seeds that both cells should have next; 0: none).
-    """
-    shown = list[pd.DataFrame]()
-    left = pairs.index
-    for look, following in zip(looks, [*looks[1:], None], strict=True):
-        _check(margin, look.alpha)
-        chosen = {number: _first(own, seeds[: look.n_seeds]) for number, own in replicates.items()}
-        tests = _tests(pairs, {number: own for number, own in chosen.items() if own.seeds})
-        table = _judged(tests, margin, look.alpha).assign(look=look.n_seeds, wants=0)
-        table = table.loc[table.index.isin(left)]
-        missing = table["seeds"] < look.n_seeds
-        open_ = table["verdict"].eq("undecided") & _hopeful(tests, looks[-1], margin).reindex(table.index)
-        table.loc[open_, "wants"] = following.n_seeds if following else 0
-        table.loc[missing, "wants"] = look.n_seeds
-        table.loc[missing, "verdict"] = "undecided"  # nobody looks before its seeds are all there
-        shown.append(table[missing | (table["wants"] == 0)])
-        left = table.index[~missing & (table["wants"] > 0)]
-    return pd.concat(shown).sort_index()
+    return judge(pair_tests(pairs, replicates), margin, alpha)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Tests:
-    """Differences of pairs and their spread, all arrays (n_pairs,)."""
+class PairTests:
+    """Differences of pairs and their spread, all arrays (n_pairs,); `pairs` as in `knob_pairs`."""
 
     pairs: pd.DataFrame
     difference: NDArray[np.float64]
@@ -281,7 +208,8 @@ class _Tests:
         return found
 
     def estimates(self, level: float) -> list[Estimate]:
-        half = _half_width(self.spread, (1 - level) / 2)
+        """The differences with their intervals."""
+        half = half_width(self.spread, (1 - level) / 2)
         kinds = np.where(self.spread.n_seeds > 1, "crossed", "mcnemar")
         counts = np.where(self.spread.n_seeds > 1, self.spread.n_seeds, self.spread.n_digits)
         columns = (column.tolist() for column in (self.difference, half, counts, kinds))
@@ -289,7 +217,8 @@ class _Tests:
                 for d, h, n, kind in zip(*columns, strict=True)]  # fmt: skip
 
 
-def _replicates(cells: pd.DataFrame, runs: pd.DataFrame) -> dict[int, Replicates]:
+def replicates_of(cells: pd.DataFrame, runs: pd.DataFrame) -> dict[int, Replicates]:
+    """The finished networks of each cell, by its row number; cells without any are left out."""
     found = replicates_by_cell(runs)
     return {number: found[cell] for number, cell in enumerate(cells["cell"]) if cell in found}
 
@@ -301,11 +230,12 @@ def _check(margin: float, alpha: float) -> None:
         raise ValueError(f"alpha must be a fraction below one half; got {alpha}")
 
 
-def _judged(tests: _Tests, margin: float, alpha: float) -> pd.DataFrame:
-    """See `verdict_table`."""
-    p_holm, factors = tests.by_family(holm), tests.by_family(_holm_factors)
+def judge(tests: PairTests, margin: float, alpha: float) -> pd.DataFrame:
+    """The words for these differences: see `verdict_table`."""
+    _check(margin, alpha)
+    p_holm, factors = tests.by_family(holm), tests.by_family(holm_factors)
     different = p_holm < alpha
-    equivalent = np.abs(tests.difference) + _half_width(tests.spread, alpha) < margin
+    equivalent = np.abs(tests.difference) + half_width(tests.spread, alpha) < margin
     verdicts = np.select([different & (tests.difference > 0), different, equivalent],
                          ["better", "worse", "equivalent"], "undecided")  # fmt: skip
     open_ = np.flatnonzero(verdicts == "undecided")
@@ -318,23 +248,8 @@ def _judged(tests: _Tests, margin: float, alpha: float) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _hopeful(tests: _Tests, last: Look, margin: float) -> "pd.Series[bool]":
-    """Whether the last look would decide a pair, if its difference moved a little either way."""
-    spread, size = tests.spread, np.abs(tests.difference)
-    then = spread.with_seeds(np.asarray(last.n_seeds))
-    move = _HOPE * np.sqrt(np.nan_to_num(spread.by_seed) * np.maximum(1 - spread.n_seeds / last.n_seeds, 0))
-    different = size + move > _half_width(then, last.alpha / 2 / tests.by_family(_holm_factors))
-    equivalent = np.maximum(size - move, 0) + _half_width(then, last.alpha) < margin
-    return pd.Series(different | equivalent, index=tests.pairs.index)
-
-
-def _first(own: Replicates, seeds: Sequence[int]) -> Replicates:
-    """The replicates of these seeds alone."""
-    kept = [place for place, seed in enumerate(own.seeds) if seed in seeds]
-    return Replicates(tuple(own.seeds[place] for place in kept), own.digits, own.correct[kept])
-
-
-def _tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> _Tests:
+def pair_tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> PairTests:
+    """Differences of those pairs that have a common seed on the same digits."""
     numbers = {number: place for place, number in enumerate(replicates)}
     pairs = pairs[pairs["a"].isin(numbers) & pairs["b"].isin(numbers)]
     places = tuple(pairs[side].map(numbers).to_numpy(dtype=int) for side in ("a", "b"))
@@ -350,7 +265,7 @@ def _tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> _Tests:
         counts = (bits[0] & ~bits[1]).sum(), (bits[1] & ~bits[0]).sum()
         p[index] = mcnemar_midp(*counts)
         spread.by_digit[index] = (bits[0].astype(float) - bits[1]).var(ddof=1) / len(bits[0])
-    return _Tests(pairs, difference[places], spread, p)
+    return PairTests(pairs, difference[places], spread, p)
 
 
 def _p_values(difference: NDArray[np.float64], spread: CrossedVariance) -> NDArray[np.float64]:
@@ -360,8 +275,8 @@ def _p_values(difference: NDArray[np.float64], spread: CrossedVariance) -> NDArr
     return np.where(error > 0, 2 * stdtr(spread.df, -ratio), 1.0)
 
 
-def _half_width(spread: CrossedVariance, tail: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the interval that leaves so much on either side."""
+def half_width(spread: CrossedVariance, tail: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the interval that leaves so much on either side; of single networks that of the digits alone."""
     variance, df = spread.variance, spread.df
     single = spread.n_seeds == 1
     variance, df = np.where(single, spread.by_digit, variance), np.where(single, spread.n_digits - 1, df)
@@ -369,19 +284,19 @@ def _half_width(spread: CrossedVariance, tail: float | NDArray[np.float64]) -> N
 
 
 def _further_seeds(
-    tests: _Tests, chosen: NDArray[np.int64], factors: NDArray[np.float64], margin: float, alpha: float
+    tests: PairTests, chosen: NDArray[np.int64], factors: NDArray[np.float64], margin: float, alpha: float
 ) -> NDArray[np.float64]:
     """Seeds beyond those there are with which the difference, if it stays, is decided; NaN: unknown, or too many."""
     now = tests.spread.at((chosen, None))
     wanted = now.with_seeds(np.maximum(now.n_seeds + np.arange(1, MOST_SEEDS), 2))
     size = np.abs(tests.difference[chosen])[:, None]
-    different = _half_width(wanted, alpha / 2 / factors[:, None]) < size
-    decided = different | (size + _half_width(wanted, alpha) < margin)
+    different = half_width(wanted, alpha / 2 / factors[:, None]) < size
+    decided = different | (size + half_width(wanted, alpha) < margin)
     return np.where(decided.any(axis=1) & (now.n_seeds[:, 0] > 1), decided.argmax(axis=1) + 1.0, np.nan)
 
 
-def _holm_factors(p: ArrayLike) -> NDArray[np.float64]:
-    """What each p value is multiplied by: the number of those not smaller."""
+def holm_factors(p: ArrayLike) -> NDArray[np.float64]:
+    """What Holm's procedure multiplies each p value of a family by: the number of those not smaller."""
     raw = np.asarray(p, dtype=float)
     factors = np.empty_like(raw)
     factors[np.argsort(raw, kind="stable")] = np.arange(len(raw), 0, -1)

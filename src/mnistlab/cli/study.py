@@ -87,6 +87,9 @@ def run(
     *,
     budget: str | None = None,
     seeds: Whole | None = None,
+    until_decided: Annotated[bool, Parameter(negative="")] = False,
+    margin: float | None = None,
+    max_seeds: Whole | None = None,
     engine: str = "auto",
     workers: Whole | None = None,
     device: str = "cpu",
@@ -109,6 +112,12 @@ def run(
         Wall-clock limit such as 90s, 10m or 2h: no network starts that would end after it.
     seeds
         Seeds 0 … N-1 instead of the study's own.
+    until_decided
+        Give seeds where verdicts are open: every cell gets 5, then those with an open verdict 10, 20, 40.
+    margin
+        With --until-decided: what counts as equivalent, in points of accuracy (default: 0.2).
+    max_seeds
+        With --until-decided: no cell gets more seeds (default: 40).
     engine
         auto, population (cohorts in one compiled program, each network as if it were alone; what these do not cover is
         trained by its framework) or reference (the framework's own fit).
@@ -129,6 +138,11 @@ def run(
         Print what happens as it happens, one JSON document a line; when nobody reads any more, the run stops.
     """
     source, places = _study(study, flags, seeds), (where or Where()).places
+    if until_decided:
+        source = _until_decided(source, seeds, flags, margin, max_seeds)
+    elif margin is not None or max_seeds is not None:
+        alone = f"--max-seeds {max_seeds}" if margin is None else f"--margin {margin:g}"
+        raise ConfigurationError(alone, "it goes with --until-decided")
     seconds = None if budget is None else seconds_of(budget)
     progress = ProgressLine()
 
@@ -185,6 +199,12 @@ def _study(study: str | None, flags: Any, seeds: int | None) -> Study:
     return lab.as_study(study if study is not None else study_from_flags(given), seeds=seeds)
 
 
+def _until_decided(study: Study, seeds: int | None, flags: Any, margin: float | None, max_seeds: int | None) -> Study:
+    if seeds is not None or (flags is not None and flags.seed is not None):
+        raise ConfigurationError("--until-decided", "it gives out seeds 0, 1, 2 … itself", "leave out --seeds, --seed")
+    return lab.until_decided(study, margin=None if margin is None else margin / 100, max_seeds=max_seeds)
+
+
 @contextmanager
 def _as_written(study: str | None) -> Iterator[None]:
     """Faults that show only beside the data, such as too large a batch, under the name their user wrote."""
@@ -199,7 +219,8 @@ def _ask(planned: Plan) -> None:
     predicted = planned.seconds.value or 0.0
     if predicted <= _ASK_ABOVE_SECONDS:
         return
-    notify(f"{planned.to_do:,} networks, about {formatting.seconds(predicted)} on this machine.")
+    most = "" if planned.study.until_margin is None else "at most "
+    notify(f"{most}{planned.to_do:,} networks, about {formatting.seconds(predicted)} on this machine.")
     sys.stderr.write("Go on? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -64,6 +64,7 @@ def report_html(study_name: str, results: "ResultsTable", status: StudyStatus) -
         style=Markup(folder.joinpath("style.css").read_text(encoding="utf-8")),  # noqa: S704  ours, not a user's
         progress=_progress(status),
         words=status.words,
+        seeds=_seeds(status.until_margin),
         finished=status.planned + status.running == 0,
         networks=f"{status.done:,}",
         n_cells=f"{len(results.rows):,}",
@@ -81,6 +82,12 @@ def _progress(status: StudyStatus) -> str:
     words = ", ".join([f"{status.done:,} of {total:,} planned runs are done",
                        *(f"{count:,} {word}" for word, count in ended.items() if count)])  # fmt: skip
     return f"{words}; {still:,} still to do." if still else f"{words}."
+
+
+def _seeds(until_margin: float | None) -> str:
+    if until_margin is None:
+        return "fixed: every cell has the same"
+    return f"adaptive: given where verdicts were open (margin {until_margin * 100:g} points)"
 
 
 def _show(exhibit: Exhibit, table: "pd.DataFrame") -> _Shown:

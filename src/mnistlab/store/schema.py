@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 APPLICATION_ID = 0x4D4E4C42  # "MNLB"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 FINISHED = ("done", "diverged")  # never trained again
 LEGAL_STATUSES = ("planned", "running", "done", "failed", "diverged", "timeout")
@@ -83,6 +83,8 @@ STUDY = Table("study", "a named set of cells with seeds", (
     Column("words", "TEXT NOT NULL DEFAULT ''", "what stands behind `mnistlab run` to ask for this study again "
            "(shell-quoted), empty when only Python can"),
     Column("last_run", "INTEGER NOT NULL", "rank in time: the study run last has the highest"),
+    Column("until_margin", "REAL", "its seeds go where verdicts are open, until cells are told apart or equivalent "
+           "within this fraction; empty: every cell gets every seed", since=3),
 ))  # fmt: skip
 
 CELL = Table("cell", "everything about a network but the seed", (

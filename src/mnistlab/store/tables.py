@@ -46,6 +46,8 @@ class StudyStatus:
         Of the last 200 that ended, over the time in which any of them was trained: pauses do not count.
     words : str
         What stands behind `mnistlab run` to ask for the study again, shell-quoted; empty when only Python can.
+    until_margin : float | None
+        Of an adaptive study, whose seeds go where verdicts are open, its margin, a fraction.
     """
 
     study: str
@@ -57,6 +59,7 @@ class StudyStatus:
     timeout: int = 0
     networks_per_second: float | None = None
     words: str = ""
+    until_margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +147,29 @@ class Store:
         """The study run last."""
         return next(reversed(self.study_names()), None)
 
+    def adaptive(self, study: str) -> tuple[list[int], float] | None:
+        """The seeds that a study may use and its margin, a fraction, if its seeds go where verdicts are open.
+
+        None where every cell gets every seed, and of a study that the store does not know.
+        """
+        query = "SELECT seeds, until_margin FROM study WHERE name = :study AND until_margin IS NOT NULL"
+        with self._sense():
+            return next(((json.loads(seeds), margin) for seeds, margin in self._rows(query, {"study": study})[1]), None)
+
     def studies(self) -> list[StudyStatus]:
         """How far each study is, in the order of `study_names`."""
         query = f"SELECT study, {_STATUS}, count(*) FROM study_run JOIN run ON run.id = run GROUP BY 1, 2"
         rows = self._rows(query)[1]  # before the names: a study that enters in between is then only without runs
-        words = dict(self._rows("SELECT name, words FROM study ORDER BY last_run")[1])
-        counts: dict[str, dict[str, int]] = {name: {} for name in words}
+        asked = self._rows("SELECT name, words, until_margin FROM study ORDER BY last_run")[1]
+        counts: dict[str, dict[str, int]] = {name: {} for name, _, _ in asked}
         with self._sense():
             for study, status, count in rows:
                 counts[study][status] = count
             return [
-                StudyStatus(study, **count, networks_per_second=self._speed(study), words=words[study])
-                for study, count in counts.items()
-            ]
+                StudyStatus(study, **counts[study], networks_per_second=self._speed(study), words=words,
+                            until_margin=margin)
+                for study, words, margin in asked
+            ]  # fmt: skip
 
     def _speed(self, study: str) -> float | None:
         query = f"""SELECT started_at, finished_at FROM run WHERE started_at < finished_at AND {_OF_STUDY}

@@ -29,6 +29,7 @@ from mnistlab.study import Study
 
 Role = Literal["common", "fresh", "search"]
 
+_STUDY_UPDATE = ", ".join(f"{name} = excluded.{name}" for name in ("seeds", "words", "until_margin"))
 _CELL_UPDATE = ", ".join(f"{column.name} = excluded.{column.name}" for column in schema.CELL.columns)
 
 
@@ -134,9 +135,9 @@ class StoreWriter:
             self._order_cells(study.name, list(ids.values()))
 
     def _enter_study(self, study: Study) -> None:
-        row = {"name": study.name, "seeds": json.dumps(study.seeds), "words": study.words, "last_run": 0}
-        update = "ON CONFLICT (name) DO UPDATE SET seeds = excluded.seeds, words = excluded.words"
-        self._execute(f"{schema.STUDY.insert} {update}", row)
+        row = {"name": study.name, "seeds": json.dumps(study.seeds), "words": study.words, "last_run": 0,
+               "until_margin": study.until_margin}  # fmt: skip
+        self._execute(f"{schema.STUDY.insert} ON CONFLICT (name) DO UPDATE SET {_STUDY_UPDATE}", row)
         latest = "(SELECT max(last_run) + 1 FROM study)"
         self._execute(f"UPDATE study SET last_run = {latest} WHERE name = ?", (study.name,))
 
