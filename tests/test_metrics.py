@@ -37,7 +37,7 @@ def test_values_by_hand_of_four_digits_and_three_classes():
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 300), rounded=st.booleans())
-def test_bins_and_calibration_error_equal_scikit_learn_s_to_1e_12(seed, n, rounded):
+def test_log_loss_brier_and_calibration_equal_scikit_learn_s_and_plain_sums_to_1e_12(seed, n, rounded):
     probabilities, digits = network(seed, n)
     if rounded:  # ties: some bins stay empty
         probabilities = np.round(probabilities, 1) + 1e-3
@@ -45,13 +45,19 @@ def test_bins_and_calibration_error_equal_scikit_learn_s_to_1e_12(seed, n, round
     found = evaluate(probabilities, digits)
     top = (probabilities / probabilities.sum(axis=1, keepdims=True)).max(axis=1)
     right, confidence = calibration_curve(found.correct, top, pos_label=True, n_bins=N_BINS, strategy="quantile")
+    whole = probabilities / probabilities.sum(axis=1, keepdims=True)
+    assert found.log_loss == pytest.approx(log_loss(digits.labels, whole, labels=range(10)), rel=0, abs=1e-12)
+    squares = [(p - (j == label)) ** 2 for row, label in zip(whole, digits.labels, strict=True)
+               for j, p in enumerate(row)]  # fmt: skip
+    assert found.brier == pytest.approx(sum(squares) / n, rel=0, abs=1e-12)
     filled = found.bin_count > 0
     np.testing.assert_allclose(found.bin_accuracy[filled], right, rtol=0, atol=1e-12)
     np.testing.assert_allclose(found.bin_confidence[filled], confidence, rtol=0, atol=1e-12)
     assert np.isnan(found.bin_accuracy[~filled]).all()
     assert np.isnan(found.bin_confidence[~filled]).all()
     assert found.bin_count.sum() == n
-    assert found.ece == pytest.approx((found.bin_count[filled] / n * np.abs(right - confidence)).sum(), abs=1e-12)
+    apart = (found.bin_count[filled] / n * np.abs(right - confidence)).sum()
+    assert found.ece == pytest.approx(apart, rel=0, abs=1e-12)
 
 
 def test_bins_of_equal_mass_hold_equally_many_digits():

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import time
 
 import numpy as np
 import pandas as pd
@@ -341,16 +340,3 @@ def test_knobs_are_the_settings_that_vary():
         "train_fraction": [1, 1, 0.5, 1],
         "early_stopping_patience": [None, 5, None, None],
     }
-
-
-@pytest.mark.slow
-def test_ten_thousand_runs_take_less_than_two_seconds():
-    random = np.random.default_rng(6)
-    levels = {"learning_rate": range(10), "dropout": np.arange(5) / 10, "batch_size": (16, 32), "l2": range(5)}
-    cells, runs = study(levels, random.random((10, 5, 2, 5, 20)))
-    packed = random.integers(0, 256, (len(runs), 1250), dtype=np.uint8)
-    runs = runs.assign(test_bits=list(packed), test_labels="same", test_n=10_000)
-    began = time.process_time()
-    found = sensitivity(cells, runs)
-    assert time.process_time() - began < 2
-    assert (found.cells, found.seeds, len(found.shares), len(found.effects)) == (500, 20, 10, 22)
