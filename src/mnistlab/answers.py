@@ -14,6 +14,8 @@ from mnistlab.store.tables import Store, open_store
 from mnistlab.study import load_config
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mnistlab.analysis.claims import JudgedClaim
     from mnistlab.analysis.results import ResultsTable
     from mnistlab.analysis.sensitivity import Sensitivity
@@ -90,6 +92,34 @@ def verdicts(study: str | None = None, *, margin: float | None = None, places: P
         raise ConfigurationError(f"--margin {wanted * 100:g}", f"the seeds of {name} went where {own * 100:g} points "
                                  "were undecided", "leave it out, or run the study with this margin")  # fmt: skip
     return adaptive_verdicts(cells, runs, seeds=seeds, margin=own)
+
+
+def findings(study: str | None = None, *, margin: float | None = None, places: Places | None = None) -> "pd.DataFrame":
+    """What a study found in plain sentences, the first that which changes a decision most.
+
+    Parameters
+    ----------
+    study, margin, places
+        As of `verdicts`.
+
+    Returns
+    -------
+    DataFrame
+        See `analysis.findings.findings`, with `sentence` in front.
+
+    Raises
+    ------
+    ConfigurationError
+        As of `verdicts`.
+    """
+    from mnistlab.analysis import findings as analysis
+    from mnistlab.formatting import finding_sentence
+
+    found = verdicts(study, margin=margin, places=places)
+    store = open_store((places or Places.find()).store)
+    table = analysis.findings(found, store.runs(study_name(store, study) or ""))
+    table.insert(0, "sentence", [finding_sentence(found, row) for row in table.to_dict("records")])
+    return table
 
 
 def compare(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mnistlab.analysis.claims import JudgedClaim
     from mnistlab.analysis.results import ResultsTable
     from mnistlab.analysis.sensitivity import Sensitivity
+    from mnistlab.analysis.simulation import Promise
     from mnistlab.analysis.verdicts import Verdicts
     from mnistlab.bench.turns import BenchRow
 
@@ -39,6 +40,7 @@ _WHOLE = {f.name for f in dataclasses.fields(Training) if int in (f.type, *get_a
 _FORMULA_STARTS = ("=", "+", "-", "@")
 _LABEL_WIDTH = 12
 _SMALLEST_P = 0.001
+_WORTH_SAYING = 1.1  # times as large
 
 
 def percent(estimate: Estimate) -> str:
@@ -68,7 +70,7 @@ def _spread(estimate: Estimate, scale: float) -> str:
 def significant(value: float) -> str:
     """Four significant digits without an exponent, thousands set apart: `1,634,530`, `97.42`, `0.0032`."""
     if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
+        return f"{abs(value):g}" if value == 0 else f"{value:g}"
     decimals = min(max(0, 3 - math.floor(math.log10(abs(value)))), 8)
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
@@ -331,6 +333,19 @@ def verdict_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
     return f"{a['label']} against {b['label']}: undecided {told}; {way_out}."
 
 
+def finding_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
+    """A verdict of `findings` in a sentence: what equals cost, and why an interval without 0 may decide nothing."""
+    sentence, difference = verdict_sentence(found, row).removesuffix("."), row["difference"]
+    if row["verdict"] == "undecided" and difference.low * difference.high > 0:
+        n_pairs = int((found.rows["knob"] == row["knob"]).sum())
+        return f"{sentence} (told apart by themselves, not as one of {n_pairs:,} pairs of {row['knob']})."
+    times = max(row["operations"], 1 / row["operations"])
+    if row["verdict"] == "equivalent" and times >= _WORTH_SAYING:
+        dearer = found.cells["label"].iloc[row["a" if row["operations"] > 1 else "b"]]
+        return f"{sentence}; {dearer} takes {times:.2g} times the operations to train."
+    return f"{sentence}."
+
+
 def point_difference(difference: Estimate) -> str:
     """A difference of accuracies, in points, with its sign: `+0.31 ± 0.21`."""
     text = _spread(dataclasses.replace(difference, kind="crossed"), 100)
@@ -353,7 +368,7 @@ def _ratio(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> str:
     """What the larger of two equivalent networks costs more."""
     larger, smaller = sorted((a, b), key=lambda cell: -cell["parameters"])
     times = larger["parameters"] / smaller["parameters"]
-    return f", {larger['label']} at {times:.2g} times the parameters" if times >= 1.1 else ""
+    return f", {larger['label']} at {times:.2g} times the parameters" if times >= _WORTH_SAYING else ""
 
 
 def _further(row: Mapping[Any, Any]) -> str:
@@ -413,6 +428,26 @@ def claims_text(judged: "Sequence[JudgedClaim]", width: int) -> str:
             lines += textwrap.wrap(f"{where}: {claim.status}: {claim.reason}", max(width, 1), subsequent_indent="  ")
     counts = Counter(claim.status for claim in judged)
     return "\n".join([*lines, ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))])
+
+
+def simulation_json(promises: "Sequence[Promise]") -> dict[str, Any]:
+    """What `mnistlab simulate --json` prints."""
+    return document(promises=[{**to_json(promise), "kept": promise.kept} for promise in promises])
+
+
+def promise_cells(promises: "Sequence[Promise]") -> Cells:
+    """Header and rows of what was promised of studies and what simulated ones show, in per cent."""
+    rows = [[promise.what, promise.differ, f"{promise.seeds}", with_spread(promise.found, 100),
+             _band(promise.low, promise.high), {True: "kept", False: "broken", None: ""}[promise.kept]]
+            for promise in promises]  # fmt: skip
+    return ["in simulated studies", "where … differ", "seeds", "found %", "promised %", ""], rows
+
+
+def _band(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return ""
+    low, high = max(low * 100, 0), min(high * 100, 100)
+    return f"{low:.3g} to {high:.3g}" if low else f"at most {high:.3g}"
 
 
 def share_cells(found: "Sensitivity") -> Cells:

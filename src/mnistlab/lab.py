@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnistlab import formatting, replicate
 from mnistlab import places as found_places
-from mnistlab import replicate
 from mnistlab import study as studies
 from mnistlab.answers import results, study_name
 from mnistlab.conduct import Progress, RunSummary, conduct
@@ -37,6 +37,7 @@ from mnistlab.store.tables import RunDetail, Store, StudyStatus
 from mnistlab.study import Study, load_config
 
 if TYPE_CHECKING:
+    from mnistlab.analysis.simulation import Promise
     from mnistlab.bench.turns import Bench
     from mnistlab.conduct import Happening
     from mnistlab.doctor import Check
@@ -461,6 +462,35 @@ def bench(
         layers, "mnist", places.data_dir.resolve(), turns=6 if quick else 9, slice_seconds=0.1 if quick else 0.25,
         device=device, notify=notify,
     )  # fmt: skip
+
+
+def simulate(studies: int | None = None, *, notify: Notify = _silent) -> "list[Promise]":
+    """Whether intervals and verdicts keep what they promise, on simulated studies whose truth is known.
+
+    Trains nothing and needs no store.
+
+    Parameters
+    ----------
+    studies : int, optional
+        Of each design; by default 2,000.
+
+    Raises
+    ------
+    ConfigurationError
+        Fewer than 20 studies.
+    """
+    from mnistlab.analysis import simulation
+
+    if studies is None:
+        studies = simulation.N_STUDIES
+    elif studies < simulation.FEWEST:
+        raise ConfigurationError(f"--studies {studies}", f"{simulation.FEWEST} or more are needed")
+    began, promises = time.monotonic(), list["Promise"]()
+    for found, done in simulation.simulate(studies):
+        promises += found
+        left = (time.monotonic() - began) * (1 - done) / done
+        notify(f"simulate: {done:.0%} done, about {formatting.seconds(left)} left")
+    return promises
 
 
 def settings(

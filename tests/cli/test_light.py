@@ -6,7 +6,8 @@ HEAVY = {"jax", "keras", "pandas", "matplotlib", "scipy", "sklearn"}
 VERBS = {
     "run", "plan", "load_config", "results", "sensitivity", "verdicts", "compare", "verify", "status", "show", "report",
     "predict", "export",
-    "open_store", "data_fetch", "data_show", "doctor", "rescue", "settings", "bench", "until_decided",
+    "open_store", "data_fetch", "data_show", "doctor", "rescue", "settings", "bench", "until_decided", "findings",
+    "simulate",
 }  # fmt: skip
 LOADED = """
 import sys

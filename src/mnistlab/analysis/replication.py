@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import multivariate_normal, norm
 
 from mnistlab.analysis.intervals import Replicates
 from mnistlab.analysis.verdicts import (
@@ -27,39 +30,64 @@ from mnistlab.analysis.verdicts import (
 from mnistlab.study import FIRST_LOOK
 
 MAX_SEEDS = 40
-# Each look may spend so much of what the one behind it may: large differences show early anyway.
-_SPENDING = 0.4
-# A pair is given up when not even a move by so many standard errors would decide it at the last look.
-_HOPE = 0.65
+# Each look may spend so much of what the one behind it may: large differences show early anyway, equality does not.
+_SPENDING, _SPENDING_EQUIVALENCE = 0.4, 0.6
+# A pair is given up when its chance to be decided at the last look is below this times the share of all seeds that the
+# next look would cost.
+_PRICE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A moment at which verdicts are asked for: with how many seeds, and how much of the error it may spend."""
+    """A moment at which verdicts are asked for: with how many seeds, and at which levels.
+
+    `alpha` is that of a difference, `alpha_equivalence` that of each one-sided test against the margin.
+    """
 
     n_seeds: int
     alpha: float
+    alpha_equivalence: float
 
 
 def looks_up_to(max_seeds: int, *, alpha: float = ALPHA) -> tuple[Look, ...]:
-    """Looks at 5, 10, 20 … seeds and at the most; what they may spend sums to `alpha`.
+    """Looks at 5, 10, 20 … seeds and at the most, which together make an error with probability `alpha` at most.
 
     Raises
     ------
     ValueError
         `max_seeds` below 5.
 
+    Notes
+    -----
+    The levels of differences sum to `alpha` (Bonferroni): Holm's procedure divides them, and far out in the tails looks
+    hardly depend on each other. Each pair's equivalence is asked for by itself, so that its levels may sum to more:
+    what two looks in succession say alike counts once.
+
     References
     ----------
-    K. K. G. Lan, D. L. DeMets (1983), Biometrika 70, 659-663: the error promised is spent look by look.
+    K. K. G. Lan, D. L. DeMets (1983), Biometrika 70, 659-663: the error promised is spent look by look. K. J. Worsley
+    (1982), Biometrika 69, 297-302: the bound for the union of looks.
     """
     if max_seeds < FIRST_LOOK:
         raise ValueError(f"max_seeds must be {FIRST_LOOK} or more; got {max_seeds}")
     counts = [FIRST_LOOK]
     while counts[-1] < max_seeds:
         counts.append(min(2 * counts[-1], max_seeds))
-    shares = _SPENDING ** np.arange(len(counts))[::-1]
-    return tuple(Look(n, float(share)) for n, share in zip(counts, alpha * shares / shares.sum(), strict=True))
+    behind = np.arange(len(counts))[::-1]
+    of_difference, of_equivalence = _SPENDING**behind, _SPENDING_EQUIVALENCE**behind
+    of_difference *= alpha / of_difference.sum()
+    of_equivalence *= brentq(lambda size: _union(size * of_equivalence, counts) - alpha, 0, alpha)
+    return tuple(map(Look, counts, of_difference.tolist(), of_equivalence.tolist()))
+
+
+def _union(levels: NDArray[np.float64], n_seeds: Sequence[int]) -> float:
+    """At most the probability that a true difference is overlooked at any look, each with its level."""
+    both = 0.0
+    for level, next_level, n, more in zip(levels, levels[1:], n_seeds, n_seeds[1:], strict=False):
+        # Looks share their first seeds. They share the digits, too, which makes them more alike and the bound safer.
+        alike = np.sqrt(n / more)
+        both += multivariate_normal.cdf(norm.ppf([level, next_level]), cov=[[1, alike], [alike, 1]]) if level else 0.0
+    return float(levels.sum() - both)
 
 
 def adaptive_verdicts(
@@ -123,11 +151,12 @@ def adaptive_table(
         looked_at = seeds[: look.n_seeds]
         chosen = {number: _first(own, looked_at) for number, own in replicates.items()}
         tests = pair_tests(pairs, {number: own for number, own in chosen.items() if own.seeds})
-        table = judge(tests, margin, look.alpha).assign(look=look.n_seeds, wants=0)
+        table = judge(tests, margin, look.alpha, look.alpha_equivalence).assign(look=look.n_seeds, wants=0)
         table = table.loc[table.index.isin(left)]
         missing = table["seeds"] + _lost_seeds(table, looked_at, lost or {}) < look.n_seeds
-        open_ = table["verdict"].eq("undecided") & _hopeful(tests, looks[-1], margin).reindex(table.index)
-        table.loc[open_, "wants"] = following.n_seeds if following else 0
+        if following:
+            hopeful = _hopeful(tests, (following.n_seeds - look.n_seeds) / looks[-1].n_seeds, looks[-1], margin)
+            table.loc[table["verdict"].eq("undecided") & hopeful.reindex(table.index), "wants"] = following.n_seeds
         table.loc[missing, "wants"] = look.n_seeds
         table.loc[missing, "verdict"] = "undecided"  # nobody looks before its seeds are all there
         shown.append(table[missing | (table["wants"] == 0)])
@@ -148,11 +177,14 @@ def _lost_seeds(pairs: pd.DataFrame, seeds: Sequence[int], lost: Mapping[int, Ab
             for a, b in zip(pairs["a"], pairs["b"], strict=True)]  # fmt: skip
 
 
-def _hopeful(tests: PairTests, last: Look, margin: float) -> "pd.Series[bool]":
-    """Whether the last look would decide a pair, if its difference moved a little either way."""
+def _hopeful(tests: PairTests, cost: float, last: Look, margin: float) -> "pd.Series[bool]":
+    """Whether the last look will decide a pair with a chance that is worth the next one's share of all seeds."""
     spread, size = tests.spread, np.abs(tests.difference)
     then = spread.with_seeds(np.asarray(last.n_seeds))
-    move = _HOPE * np.sqrt(np.nan_to_num(spread.by_seed) * np.maximum(1 - spread.n_seeds / last.n_seeds, 0))
+    # How far the difference moves from here with that chance: it varies by the seeds that are still to come.
+    move = norm.isf(_PRICE * cost) * np.sqrt(
+        np.nan_to_num(spread.by_seed) * np.maximum(1 - spread.n_seeds / last.n_seeds, 0)
+    )
     different = size + move > half_width(then, last.alpha / 2 / tests.by_family(holm_factors))
-    equivalent = np.maximum(size - move, 0) + half_width(then, last.alpha) < margin
+    equivalent = np.maximum(size - move, 0) + half_width(then, last.alpha_equivalence) < margin
     return pd.Series(different | equivalent, index=tests.pairs.index)

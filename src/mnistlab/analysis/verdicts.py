@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
-from scipy.stats import binom
+from scipy.special import ndtr, stdtr, stdtrit
+from scipy.stats import binom, chi2
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import CrossedVariance, Replicates, paired_differences
@@ -22,6 +22,7 @@ from mnistlab.analysis.results import other_settings, replicates_by_cell
 MARGIN = 0.002
 """Two tenths of a point: what counts as equivalent unless somebody says otherwise (rule M9 of docs/measurement.md)."""
 ALPHA = 0.05
+_NODES = 128  # of a sum that stands for an integral
 MOST_SEEDS = 1_000  # nobody trains more to decide one question
 
 # What holds a comparison in place: cells that differ here were tested on other digits or by other rules (rule M1).
@@ -94,6 +95,40 @@ def mcnemar_midp(n_first: ArrayLike, n_second: ArrayLike) -> NDArray[np.float64]
     # With as many on either side both tails hold the same outcome.
     p: NDArray[np.float64] = np.where(first == second, 1 - middle / 2, 2 * tail - middle)
     return np.where(n == 0, 1.0, p)
+
+
+def generalised_p(difference: NDArray[np.float64], spread: CrossedVariance) -> NDArray[np.float64]:
+    """P values of differences that hold far out in the tail, where Student's t with few seeds promises too much.
+
+    Parameters
+    ----------
+    difference : float64 array (n_pairs,)
+    spread : CrossedVariance
+        Of the same shape.
+
+    Returns
+    -------
+    float64 array (n_pairs,)
+        The normal p value, averaged over what the variance of the seeds may be, given what they show of it: it is known
+        up to a chi-squared variable of n_seeds - 1 degrees of freedom, that of the digits as it is. 1 where nothing
+        varies or there is one seed.
+
+    References
+    ----------
+    K.-W. Tsui, S. Weerahandi (1989), J. Amer. Stat. Assoc. 84, 602-607. Rule M11.
+    """
+    of_digits, floor = np.maximum(spread.by_digit - spread.by_both, 0), spread.by_digit
+    p = np.ones_like(difference)
+    for n_seeds in np.unique(spread.n_seeds[spread.n_seeds > 1]):
+        df = n_seeds - 1
+        low, high = np.log(chi2.ppf(1e-14, df)), np.log(chi2.isf(1e-14, df))
+        logs = np.linspace(low, high, _NODES)
+        weights = chi2.pdf(np.exp(logs), df) * np.exp(logs) * (logs[1] - logs[0])
+        at = np.flatnonzero((spread.n_seeds == n_seeds) & (spread.variance > 0))[:, None]
+        by_seed = spread.by_seed[at] * df / np.exp(logs)
+        variance = np.maximum(by_seed + of_digits[at], floor[at])
+        p[at[:, 0]] = 2 * ndtr(-np.abs(difference[at]) / np.sqrt(variance)) @ (weights / weights.sum())
+    return p
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
@@ -185,26 +220,32 @@ def verdict_table(
     Notes
     -----
     "Better" and "worse" want a p value below alpha after Holm's adjustment; "equivalent" wants both one-sided tests
-    against the margin (TOST), which is the 1 - 2 alpha interval inside it. References: D. J. Schuirmann (1987), J.
-    Pharmacokinet. Biopharm. 15, 657-680; rules M6, M8, M9 and M11 of docs/measurement.md.
+    against the margin (TOST), which is the 1 - 2 alpha interval inside it. In a family of several pairs a p value has
+    to hold far below alpha, where Student's t promises too much with few seeds: there the generalised p value counts.
+    References: D. J. Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657-680; K.-W. Tsui, S. Weerahandi (1989), J.
+    Amer. Stat. Assoc. 84, 602-607; rules M6, M8, M9 and M11 of docs/measurement.md.
     """
     return judge(pair_tests(pairs, replicates), margin, alpha)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairTests:
-    """Differences of pairs and their spread, all arrays (n_pairs,); `pairs` as in `knob_pairs`."""
+    """Differences of pairs and their spread, all arrays (n_pairs,); `pairs` as in `knob_pairs`.
+
+    `p` is that of one pair asked for by itself, `p_of_many` that of one among others; it is not smaller.
+    """
 
     pairs: pd.DataFrame
     difference: NDArray[np.float64]
     spread: CrossedVariance
     p: NDArray[np.float64]
+    p_of_many: NDArray[np.float64]
 
     def by_family(self, adjust: Callable[[ArrayLike], NDArray[np.float64]]) -> NDArray[np.float64]:
         """What becomes of the p values of each knob by themselves, (n_pairs,)."""
         found = np.empty_like(self.p)
         for places in self.pairs.groupby("knob").indices.values():
-            found[places] = adjust(self.p[places])
+            found[places] = adjust((self.p_of_many if len(places) > 1 else self.p)[places])
         return found
 
     def estimates(self, level: float) -> list[Estimate]:
@@ -230,17 +271,18 @@ def _check(margin: float, alpha: float) -> None:
         raise ValueError(f"alpha must be a fraction below one half; got {alpha}")
 
 
-def judge(tests: PairTests, margin: float, alpha: float) -> pd.DataFrame:
-    """The words for these differences: see `verdict_table`."""
+def judge(tests: PairTests, margin: float, alpha: float, alpha_equivalence: float | None = None) -> pd.DataFrame:
+    """The words for these differences: see `verdict_table`. `alpha_equivalence` is `alpha` unless said otherwise."""
     _check(margin, alpha)
+    alpha_equivalence = alpha if alpha_equivalence is None else alpha_equivalence
     p_holm, factors = tests.by_family(holm), tests.by_family(holm_factors)
     different = p_holm < alpha
-    equivalent = np.abs(tests.difference) + half_width(tests.spread, alpha) < margin
+    equivalent = np.abs(tests.difference) + half_width(tests.spread, alpha_equivalence) < margin
     verdicts = np.select([different & (tests.difference > 0), different, equivalent],
                          ["better", "worse", "equivalent"], "undecided")  # fmt: skip
     open_ = np.flatnonzero(verdicts == "undecided")
     further = np.zeros(len(verdicts))
-    further[open_] = _further_seeds(tests, open_, factors[open_], margin, alpha)
+    further[open_] = _further_seeds(tests, open_, factors[open_], margin, alpha, alpha_equivalence)
     difference = pd.Series(tests.estimates(1 - alpha), index=tests.pairs.index, dtype=object)
     return tests.pairs.assign(
         difference=difference, p=tests.p, p_holm=p_holm, verdict=verdicts, margin=margin, seeds=tests.spread.n_seeds,
@@ -258,14 +300,15 @@ def pair_tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> Pai
     pairs, places = pairs[known], tuple(side[known] for side in places)
     spread = spread.at(places)
     p = _p_values(difference[places], spread)
+    p_of_many = np.maximum(p, generalised_p(difference[places], spread))
     for index in np.flatnonzero(spread.n_seeds == 1):
         first, second = (replicates[int(pairs[side].iloc[index])] for side in ("a", "b"))
         [seed] = set(first.seeds) & set(second.seeds)
         bits = [own.correct[own.seeds.index(seed)] for own in (first, second)]
         counts = (bits[0] & ~bits[1]).sum(), (bits[1] & ~bits[0]).sum()
-        p[index] = mcnemar_midp(*counts)
+        p[index] = p_of_many[index] = mcnemar_midp(*counts)
         spread.by_digit[index] = (bits[0].astype(float) - bits[1]).var(ddof=1) / len(bits[0])
-    return PairTests(pairs, difference[places], spread, p)
+    return PairTests(pairs, difference[places], spread, p, p_of_many)
 
 
 def _p_values(difference: NDArray[np.float64], spread: CrossedVariance) -> NDArray[np.float64]:
@@ -284,14 +327,19 @@ def half_width(spread: CrossedVariance, tail: float | NDArray[np.float64]) -> ND
 
 
 def _further_seeds(
-    tests: PairTests, chosen: NDArray[np.int64], factors: NDArray[np.float64], margin: float, alpha: float
+    tests: PairTests,
+    chosen: NDArray[np.int64],
+    factors: NDArray[np.float64],
+    margin: float,
+    alpha: float,
+    alpha_equivalence: float,
 ) -> NDArray[np.float64]:
     """Seeds beyond those there are with which the difference, if it stays, is decided; NaN: unknown, or too many."""
     now = tests.spread.at((chosen, None))
     wanted = now.with_seeds(np.maximum(now.n_seeds + np.arange(1, MOST_SEEDS), 2))
     size = np.abs(tests.difference[chosen])[:, None]
     different = half_width(wanted, alpha / 2 / factors[:, None]) < size
-    decided = different | (size + half_width(wanted, alpha) < margin)
+    decided = different | (size + half_width(wanted, alpha_equivalence) < margin)
     return np.where(decided.any(axis=1) & (now.n_seeds[:, 0] > 1), decided.argmax(axis=1) + 1.0, np.nan)
 
 

@@ -56,6 +56,7 @@ for _place, _help in {
     "models:predict": "Say which digit a picture shows, with the probability of each class.",
     "models:export": "Write a trained network as a file of Keras or ONNX.",
     "machine:bench": "Time the same networks by every engine, side by side, beside this machine's own limit.",
+    "machine:simulate": "Show that intervals and verdicts keep what they promise, on studies whose truth is known.",
     "machine:doctor": "Say what this machine has and what it lacks, with the command that mends it.",
     "machine:rescue": "Save what can be read of a damaged store into a new one.",
 }.items():

@@ -1,0 +1,96 @@
+"""Findings: of all verdicts of a study those that a choice hangs on, the weightiest first. Frames in, a frame out.
+
+Of the cells that differ in one knob alone one is chosen, on validation digits; what is said of each other one against
+it tells what another choice would lose, save, or leave open. `formatting.finding_sentence` says it in words.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from mnistlab.analysis.estimate import Estimate
+from mnistlab.analysis.verdicts import Verdicts
+
+
+def findings(found: Verdicts, runs: pd.DataFrame) -> pd.DataFrame:
+    """What a study found, knob by knob, ranked by how much it changes a decision.
+
+    Parameters
+    ----------
+    found : Verdicts
+    runs : DataFrame
+        See `results.results_table`; validation_accuracy chooses (rule M3), nothing else.
+
+    Returns
+    -------
+    DataFrame
+        One row per finding, the first in rank first: the columns of `verdict_table`, and assured (points, a fraction,
+        that the better choice surely gains: the end of the interval nearer to 0; 0 unless "better" or "worse"),
+        operations (training operations of a over those of b), runs (ids of the networks it rests on, those of a first).
+        Pairs with a single common seed say nothing of their cells (rule M8) and are left out.
+
+    Notes
+    -----
+    Weight: the assured gain in margins, or, of equivalent cells, how often the cheaper one halves the operations; what
+    is undecided changes no decision yet and comes last, what fewest seeds would settle first. The weightiest finding of
+    every knob comes before the second of any, so that one knob with many settings does not hide the others. Cells
+    without validation digits choose nobody: all their pairs are kept.
+    """
+    done = runs[runs["status"] == "done"]
+    by_cell = done.groupby("cell")
+    validation = found.cells["cell"].map(by_cell["validation_accuracy"].mean()).to_numpy(dtype=float)
+    epochs = found.cells["cell"].map(by_cell["epochs_done"].mean()).to_numpy(dtype=float)
+    operations = (found.cells["flops_per_step"] * found.cells["steps_per_epoch"]).to_numpy(dtype=float) * epochs
+    rows = found.rows[found.rows["seeds"] > 1]
+    rows = rows[_against_the_chosen(rows, validation)]
+    a, b = (rows[side].to_numpy(dtype=int) for side in ("a", "b"))
+    rows = rows.assign(
+        assured=[_assured(row) for row in rows.to_dict("records")], operations=operations[a] / operations[b]
+    )
+    weight = np.where(
+        rows["verdict"] == "equivalent", np.abs(np.log2(rows["operations"])), rows["assured"] / rows["margin"]
+    )
+    open_ = rows["verdict"] == "undecided"
+    ranked = rows.assign(weight=-weight, open_=open_).sort_values(["open_", "weight", "seeds_to_decide"], kind="stable")
+    ranked["place"] = ranked.groupby("knob").cumcount()
+    ranked = ranked.sort_values(["place", "open_", "weight"], kind="stable", ignore_index=True)
+    ids = {(cell, seed): run for cell, seed, run in zip(done["cell"], done["seed"], done["run"], strict=True)}
+    names = found.cells["cell"].tolist()
+    ranked["runs"] = [_runs_of(row, found, names, ids) for row in ranked.to_dict("records")]
+    return ranked.drop(columns=["weight", "open_", "place"])
+
+
+def _against_the_chosen(rows: pd.DataFrame, validation: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which pairs hold the cell of highest validation accuracy among all that are joined by pairs of their knob."""
+    kept = np.zeros(len(rows), dtype=bool)
+    for places in rows.groupby("knob").indices.values():
+        a, b = (rows[side].to_numpy(dtype=int)[places] for side in ("a", "b"))
+        _, part = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(len(validation),) * 2))
+        for one in np.unique(part[a]):
+            own = np.flatnonzero(part == one)
+            inside = places[part[a] == one]
+            known = own[~np.isnan(validation[own])]
+            chosen = known[validation[known].argmax()] if len(known) else None
+            kept[inside] = (
+                True if chosen is None else (rows[["a", "b"]].to_numpy(dtype=int)[inside] == chosen).any(axis=1)
+            )
+    return kept
+
+
+def _assured(row: dict[Any, Any]) -> float:
+    difference: Estimate = row["difference"]
+    if row["verdict"] not in ("better", "worse"):
+        return 0.0
+    return min(abs(difference.low or 0.0), abs(difference.high or 0.0))
+
+
+def _runs_of(
+    row: dict[Any, Any], found: Verdicts, names: list[str], ids: dict[tuple[str, int], str]
+) -> tuple[str, ...]:
+    first, second = (found.replicates[row[side]] for side in ("a", "b"))
+    seeds = [seed for seed in first.seeds if seed in second.seeds][: row["seeds"]]
+    return tuple(ids[names[row[side]], seed] for side in ("a", "b") for seed in seeds)
