@@ -23,7 +23,8 @@ def planted_study(truth, *, n_digits=1000, n_classes=10, members=1):
         size = _size(cell, n_digits, n_classes)
         cells.append({"cell": cell.id, "label": cell.label, **cell.settings(), "n_classes": n_classes,
                       "architecture_key": architecture_key(cell, size), "parameters": size.parameters,
-                      "flops_per_step": size.flops_per_step})  # fmt: skip
+                      "flops_per_step": size.flops_per_step,
+                      "steps_per_epoch": size.steps_per_epoch})  # fmt: skip
         for seed, status in enumerate(statuses):
             score = hard + luck[seed] + 0.05 * random.standard_normal() + random.standard_normal(n_digits)
             correct = score > -norm.ppf(accuracy) * np.sqrt(1 + 1.5**2 + 0.1**2)
