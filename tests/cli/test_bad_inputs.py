@@ -170,6 +170,8 @@ COMMANDS = [
     *((f"{reader} nope", "study nope: no such file, and no study of this name ships")
       for reader in ("results", "status", "report", "sensitivity", "verdicts")),
     ("compare abcd bcde", "cell abcd: the store holds none of that name"),
+    ("simulate --studies 19", "--studies 19: 20 or more are needed"),
+    ("simulate --studies many", "--studies many: a whole number is needed"),
     ("verdicts --margin 0", "--margin 0: a number of points above 0 and below 100 is needed"),
     ("verdicts --margin 100", "--margin 100: a number of points above 0 and below 100 is needed"),
     ("verify", "verify: a file is needed"),

@@ -201,9 +201,9 @@ def _equal_pairs(random: np.random.Generator, world: World, n_seeds: int, n_stud
 
     return [
         promise("interval holds the accuracy on new digits", counts["held"], 0.93, 0.97 if world.luck else 0.99),
-        promise("one from seeds alone holds it", counts["held by seeds"]),
+        promise("an interval from seeds alone holds it", counts["held by seeds"]),
         promise("equal cells called different", counts["better"] + counts["worse"], 0.03 if world.luck else 0, 0.06),
-        promise("by seeds alone", counts["different by seeds"]),
+        promise("equal cells called different by seeds alone", counts["different by seeds"]),
         promise("equal cells called equivalent", counts["equivalent"], power - 0.03, power + 0.03),
     ]
 
