@@ -113,7 +113,7 @@ def findings(study: str | None = None, *, margin: float | None = None, places: P
         As of `verdicts`.
     """
     from mnistlab.analysis import findings as analysis
-    from mnistlab.formatting import finding_sentence
+    from mnistlab.wording import finding_sentence
 
     found = verdicts(study, margin=margin, places=places)
     store = open_store((places or Places.find()).store)

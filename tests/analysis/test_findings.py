@@ -5,8 +5,8 @@ import pytest
 
 from mnistlab.analysis.findings import findings
 from mnistlab.analysis.verdicts import study_verdicts
-from mnistlab.formatting import finding_sentence
 from mnistlab.spec import Architecture, Cell, Training
+from mnistlab.wording import finding_sentence
 
 TEN = ("done",) * 10
 

@@ -160,7 +160,7 @@ def test_paired_differences_equal_those_of_each_pair_by_hand(seed):
                 continue
             rows = [[cell.seeds.index(s) for s in common] for cell in (a, b)]
             a_bits, b_bits = a.correct[rows[0]], b.correct[rows[1]]
-            assert (errors[i, j], dfs[i, j]) == pytest.approx(pair_by_hand(a_bits, b_bits), rel=1e-6)
+            assert (errors[i, j], dfs[i, j]) == pytest.approx(pair_by_hand(a_bits, b_bits), rel=1e-9)
             assert difference[i, j] == pytest.approx(a_bits.mean() - b_bits.mean(), abs=1e-12)
             assert (spread.n_seeds[i, j], spread.n_digits[i, j]) == (len(common), 30)
 

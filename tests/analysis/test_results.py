@@ -6,7 +6,13 @@ import pytest
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import crossed_interval, wilson_interval
-from mnistlab.analysis.results import collapse_threshold, depth_table, results_table, width_table
+from mnistlab.analysis.results import (
+    collapse_threshold,
+    depth_table,
+    replicates_by_cell,
+    results_table,
+    width_table,
+)
 from mnistlab.spec import Architecture, Cell, Split, Training
 
 SMALL, WIDE = Cell(Architecture((32,))), Cell(Architecture((512,)))
@@ -124,6 +130,32 @@ def test_seconds_of_two_machines_are_not_pooled(plant):
     assert row["accuracy"].n == 5
 
 
+def test_of_two_machines_with_as_many_runs_the_first_by_name_is_shown(plant):
+    study = plant([(SMALL, 0.9, DONE[:4])])
+    study.runs.loc[:1, ["environment", "steps_seconds"]] = ["f" * 16, 900.0]
+    row = first_row(study)
+    assert row["seconds_steps"].n == 2
+    assert row["seconds_steps"].value < 900
+
+
+def test_the_order_of_the_runs_does_not_matter(plant):
+    study = plant([(SMALL, 0.95, DONE), (WIDE, 0.97, (*DONE[:3], "diverged", "planned"))])
+    shuffled = results_table(study.cells, study.runs.sample(frac=1, random_state=0), study.measurements)
+    assert shuffled.rows.equals(table_of(study).rows)
+    assert shuffled.resolution == pytest.approx(table_of(study).resolution, rel=1e-12)
+
+
+def test_what_a_network_was_not_measured_for_is_left_out_of_the_mean(plant):
+    study = plant([(SMALL, 0.9, DONE)])
+    study.runs.loc[1:, "test_ece_floor"] = [np.nan, 0.005, 0.006, 0.007]
+    study.runs.loc[0, "steps_seconds"] = np.nan
+    study.runs["validation_accuracy"] = np.nan
+    row = first_row(study)
+    assert row["ece_floor"] == pytest.approx((0.003 + 0.005 + 0.006 + 0.007) / 4)
+    assert (row["seconds_steps"].n, row["seconds_end_to_end"].n) == (4, 4)
+    assert row["validation_accuracy"] == Estimate(None)
+
+
 def test_the_last_probe_of_an_architecture_counts_and_what_it_could_not_measure_is_null(plant):
     study = plant([(SMALL, 0.9, DONE)])
     later = study.measurements.assign(peak_bytes=7_000_000, inference_us_per_image=3.5)
@@ -147,6 +179,16 @@ def test_networks_tested_on_different_digits_get_students_interval(plant):
     row = first_row(study)
     assert row["accuracy"] == row["accuracy_these_digits"]
     assert row["accuracy"].kind == "t"
+
+
+def test_a_cell_tested_on_different_digits_has_no_replicates(plant):
+    study = plant([(SMALL, 0.9, DONE), (WIDE, 0.97, (*DONE[:3], "diverged", "planned"))], n_digits=1003)
+    study.runs.loc[2, "test_labels"] = "other"
+    [(cell, found)] = replicates_by_cell(study.runs.iloc[::-1]).items()
+    assert (cell, found.seeds, found.digits) == (WIDE.id, (0, 1, 2), "d" * 16)
+    packed = np.stack(study.runs["test_bits"][5:8])
+    assert np.array_equal(found.correct, np.unpackbits(packed, axis=1)[:, :1003].astype(bool))
+    assert found.correct.dtype == bool
 
 
 def test_width_table_holds_the_one_layer_family_in_order(lab_results):

@@ -125,9 +125,9 @@ def test_every_knob_is_adjusted_by_itself_and_its_verdicts_follow_the_adjusted_p
     for knob, rows in found.groupby("knob"):
         tests = pair_tests(pairs, replicates)
         own = (tests.pairs["knob"] == knob).to_numpy()
-        assert rows["p_holm"].to_numpy() == pytest.approx(holm(tests.p_of_many[own])), knob
-        assert np.all(tests.p_of_many[own] >= rows["p"])
-    assert found["p_holm"].to_numpy() != pytest.approx(holm(tests.p_of_many))
+        assert rows["p_holm"].to_numpy() == pytest.approx(holm(tests.p_in_family[own])), knob
+        assert np.all(tests.p_in_family[own] >= rows["p"])
+    assert found["p_holm"].to_numpy() != pytest.approx(holm(tests.p_in_family))
     different = found["verdict"].isin(["better", "worse"])
     assert different.tolist() == (found["p_holm"] < 0.05).tolist()
     assert (different != (found["p"] < 0.05)).any()  # the adjustment decides at least one of them

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from mnistlab import formatting, lab
+from mnistlab import lab, wording
 from mnistlab.analysis.sensitivity import sensitivity
 from mnistlab.cli import documents
 from mnistlab.conduct import Progress, RunSummary
@@ -258,7 +258,7 @@ def test_sensitivity_shares_out_the_variance(plant):
         (Cell(Architecture((width,) * depth), training=Training(early_stopping_patience=patience)), 0.9 + 0.02 * depth,
          ("done",) * 3) for width in (32, 64) for depth in (1, 2) for patience in (None, 5)
     ])  # fmt: skip
-    found = formatting.sensitivity_json(sensitivity(planted.cells, planted.runs), "mine")
+    found = wording.sensitivity_json(sensitivity(planted.cells, planted.runs), "mine")
     assert fits(found, {**SENSITIVITY, "schema_version": int})
     assert (found["method"], found["conditional_on"], found["cells"], found["seeds"]) == ("anova", None, 8, 3)
     assert found["shares"][0]["knobs"] == ["depth"]

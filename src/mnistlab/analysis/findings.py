@@ -1,7 +1,7 @@
 """Findings: of all verdicts of a study those that a choice hangs on, the weightiest first. Frames in, a frame out.
 
 Of the cells that differ in one knob alone one is chosen, on validation digits; what is said of each other one against
-it tells what another choice would lose, save, or leave open. `formatting.finding_sentence` says it in words.
+it tells what another choice would lose, save, or leave open. `wording.finding_sentence` says it in words.
 """
 
 from typing import Any

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
-from scipy.stats import binomtest, quantile_test
 
 from mnistlab.analysis.estimate import Estimate
 
@@ -100,6 +99,8 @@ def wilson_interval(n_correct: int, n_digits: int, *, level: float = 0.95) -> Es
     ----------
     E. B. Wilson (1927), J. Amer. Stat. Assoc. 22, 209-212. Rule M5 of docs/measurement.md.
     """
+    from scipy.stats import binomtest  # half a second to import; tables of several seeds need none of it
+
     if n_digits < 1 or not 0 <= n_correct <= n_digits:
         raise ValueError(f"n_correct must lie in 0..n_digits and n_digits be at least 1; got {n_correct} of {n_digits}")
     _check_level(level)
@@ -158,6 +159,8 @@ def median_interval(values: ArrayLike, *, level: float = 0.95) -> Estimate:
     ----------
     W. R. Thompson (1936), Ann. Math. Stat. 7, 122-128.
     """
+    from scipy.stats import quantile_test
+
     _check_level(level)
     measured = np.asarray(values, dtype=float)
     if not len(measured):
@@ -240,13 +243,13 @@ def paired_differences(cells: Sequence[Replicates]) -> tuple[NDArray[np.float64]
         common = sorted(key[1] & other[1])
         if key[0] != other[0] or not common:
             continue
-        left = _stack(cells, rows, common)
-        right = left if rows is columns else _stack(cells, columns, common)
-        means, found = _paired_squares(left, right)
+        left = [cells[row] for row in rows]
+        right = left if rows is columns else [cells[column] for column in columns]
+        means, found = _paired_squares(left, right, common)
         for matrix, values, sign in zip((difference, *parts), (means, *found), (-1, 1, 1, 1), strict=True):
             matrix[np.ix_(columns, rows)] = sign * values.T
             matrix[np.ix_(rows, columns)] = values
-        for matrix, count in ((n_seeds, len(common)), (n_digits, left.shape[2])):
+        for matrix, count in ((n_seeds, len(common)), (n_digits, left[0].correct.shape[1])):
             matrix[np.ix_(columns, rows)] = matrix[np.ix_(rows, columns)] = count
     for matrix in (difference, *parts):
         np.fill_diagonal(matrix, np.nan)
@@ -289,7 +292,7 @@ def _symmetric(
     mean: float, error: float, df: float, limits: tuple[float, float], *, level: float, n: int, kind: str
 ) -> Estimate:
     half = float(stdtrit(df, (1 + level) / 2)) * error
-    low, high = (float(np.clip(end, *limits)) for end in (mean - half, mean + half))
+    low, high = (float(min(max(end, limits[0]), limits[1])) for end in (mean - half, mean + half))
     return Estimate(mean, low, high, level, n, kind)
 
 
@@ -309,38 +312,35 @@ def _parts(
     )
 
 
-def _stack(cells: Sequence[Replicates], positions: list[int], seeds: list[int]) -> NDArray[np.bool_]:
-    return np.stack([cells[i].correct[[cells[i].seeds.index(seed) for seed in seeds]] for i in positions])
-
-
-def _paired_squares(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> tuple[NDArray[np.float64], Parts]:
-    """Mean difference of each left and each right cell, and its variance in parts; (cells, seeds, digits) each."""
-    _, n_seeds, n_digits = left.shape
+def _paired_squares(
+    left: list[Replicates], right: list[Replicates], seeds: list[int]
+) -> tuple[NDArray[np.float64], Parts]:
+    """Mean difference of each left and each right cell over these seeds, and its variance in parts."""
+    n_seeds, n_digits = len(seeds), left[0].correct.shape[1]
     sides = [left] if right is left else [left, right]
-    by_seed, by_digit = ([np.zeros((len(side), n)) for side in sides] for n in (n_seeds, n_digits))
+    by_seed = [np.zeros((len(side), n_seeds)) for side in sides]
+    counts = [np.zeros((len(side), n_digits), np.float32) for side in sides]  # below 2**24 they are exact in float32
+    bits = [np.empty_like(count) for count in counts]
     total = np.zeros((len(left), len(right)))
-    for seed in range(n_seeds):  # one seed at a time keeps the copies small; counts below 2**24 are exact in float32
-        bits = [side[:, seed].astype(np.float32) for side in sides]
+    for place, seed in enumerate(seeds):  # all in the same memory: new pages would cost more than the products
+        for side, own, count, means in zip(sides, bits, counts, by_seed, strict=True):
+            np.stack([cell.correct[cell.seeds.index(seed)] for cell in side], out=own)
+            count += own
+            means[:, place] = own.mean(axis=1, dtype=float)
         total += _squared_distances(bits[0], bits[-1])
-        for place, own in enumerate(bits):
-            by_seed[place][:, seed] = own.mean(axis=1, dtype=float)
-            by_digit[place] += own / n_seeds
-    means = np.subtract.outer(by_seed[0].mean(axis=1), by_seed[-1].mean(axis=1))
+    difference = np.subtract.outer(by_seed[0].mean(axis=1), by_seed[-1].mean(axis=1))
     if n_seeds < 2:
-        return means, (np.full_like(means, np.nan),) * 3
+        return difference, (np.full_like(difference, np.nan),) * 3
+    by_digit = [np.divide(count, n_seeds, dtype=float) for count in counts]
+    for centred in (*by_seed, *by_digit):
+        centred -= centred.mean(axis=1, keepdims=True)
     # Two cells that answered alike differ by nothing, not by what rounding leaves.
-    seeds, digits = (_squared_distances(_centred(side[0]), _centred(side[-1])) * (total > 0)
-                     for side in (by_seed, by_digit))  # fmt: skip
-    return means, _parts(seeds, digits, total - n_seeds * n_digits * means**2, n_seeds, n_digits)
-
-
-def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred: NDArray[np.float64] = values - values.mean(axis=1, keepdims=True)
-    return centred
+    seeds_apart, digits_apart = (_squared_distances(side[0], side[-1]) * (total > 0) for side in (by_seed, by_digit))
+    return difference, _parts(seeds_apart, digits_apart, total - n_seeds * n_digits * difference**2, n_seeds, n_digits)
 
 
 def _squared_distances(left: NDArray[np.floating], right: NDArray[np.floating]) -> NDArray[np.float64]:
     """Squared distance of each row on the left to each row on the right, from their Gram matrix."""
-    norms = np.add.outer(np.square(left).sum(axis=1), np.square(right).sum(axis=1))
+    norms = np.add.outer(np.vecdot(left, left), np.vecdot(right, right))
     distances: NDArray[np.float64] = np.maximum(norms.astype(float) - 2 * (left @ right.T), 0)
     return distances

@@ -4,8 +4,10 @@ Frames as the store hands them out go in, frames come out. Nothing here reads a 
 """
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from statistics import multimode
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +19,8 @@ from mnistlab.analysis.intervals import Replicates, crossed_interval, resolution
 from mnistlab.spec import Architecture, Cell
 
 LEVEL = 0.95
+
+_Runs = list[dict[Hashable, Any]]  # of one cell, by seed; not a frame: hundreds of small ones take seconds to ask
 
 _DEFAULTS = Cell(Architecture((64,))).settings()
 _SHAPE = ("hidden_layer_sizes", "activations", "framework")
@@ -74,13 +78,13 @@ def results_table(cells: pd.DataFrame, runs: pd.DataFrame, measurements: pd.Data
         seconds_steps, seconds_end_to_end, timing, seconds_per_step (of the probe, alone), peak_bytes, parameter_bytes,
         inference_us_per_image, energy_joules (a step). Rules M5 to M7, M12, M14, M15, M18 to M22.
     """
-    runs_of = runs.sort_values("seed", kind="stable").groupby("cell")
+    runs_of = _runs_by_cell(runs)
     probe_of = {probe["architecture_key"]: probe for probe in measurements.to_dict("records")}
     rows: list[dict[Any, Any]] = []
     for cell in cells.to_dict("records"):
-        own = runs_of.get_group(cell["cell"]) if cell["cell"] in runs_of.groups else runs.iloc[:0]
-        done = own[own["status"] == "done"]
-        diverged = int((own["status"] == "diverged").sum())
+        own = runs_of.get(cell["cell"], [])
+        done = [run for run in own if run["status"] == "done"]
+        diverged = sum(run["status"] == "diverged" for run in own)
         rows.append({**cell, **_counts(done, cell["n_classes"]), "diverged": diverged, **_qualities(done),
                      **_costs(done), **_probed(probe_of.get(cell["architecture_key"], {}))})  # fmt: skip
     replicates = replicates_by_cell(runs[runs["cell"].isin([row["cell"] for row in rows])])
@@ -92,9 +96,9 @@ def replicates_by_cell(runs: pd.DataFrame) -> dict[str, Replicates]:
 
     A cell whose networks were tested on different digits has no such table and is left out.
     """
-    done = runs[runs["status"] == "done"].sort_values("seed", kind="stable")
-    return {str(cell): Replicates(tuple(own["seed"].tolist()), str(own["test_labels"].iloc[0]), _bits(own))
-            for cell, own in done.groupby("cell", sort=False) if own["test_labels"].nunique() == 1}  # fmt: skip
+    done = runs.loc[runs["status"] == "done", ["cell", "seed", "test_labels", "test_n", "test_bits"]]
+    return {cell: Replicates(tuple(run["seed"] for run in own), own[0]["test_labels"], _bits(own))
+            for cell, own in _runs_by_cell(done).items() if _same_digits(own)}  # fmt: skip
 
 
 def width_table(results: ResultsTable) -> pd.DataFrame:
@@ -122,36 +126,46 @@ def other_settings(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list | tuple) else None if pd.isna(v) else v for name, v in values.items()}
 
 
-def _counts(done: pd.DataFrame, n_classes: int) -> dict[str, Any]:
-    trained = done[done["test_accuracy"].astype(float) >= collapse_threshold(n_classes)]
+def _runs_by_cell(runs: pd.DataFrame) -> dict[str, _Runs]:
+    found: dict[str, _Runs] = {}
+    for run in runs.sort_values("seed", kind="stable").to_dict("records"):
+        found.setdefault(run["cell"], []).append(run)
+    return found
+
+
+def _counts(done: _Runs, n_classes: int) -> dict[str, Any]:
+    trained = [run for run in done if run["test_accuracy"] >= collapse_threshold(n_classes)]
     accuracy = _accuracy(done)
     return {
-        "runs": tuple(done["run"]),
+        "runs": tuple(run["run"] for run in done),
         "seeds": len(done),
         "trained": len(trained),
         "collapsed": len(done) - len(trained),
-        "engine": ", ".join(sorted(set(done["engine"]))) or None,
+        "engine": ", ".join(sorted({run["engine"] for run in done})) or None,
         "accuracy": accuracy,
         "accuracy_trained": accuracy if len(trained) == len(done) else _accuracy(trained),
     }
 
 
-def _accuracy(done: pd.DataFrame) -> Estimate:
+def _accuracy(done: _Runs) -> Estimate:
     """For new seeds and new digits; runs tested on different digits have no digits to cross and get Student's t."""
-    if done.empty:
+    if not done:
         return Estimate(None, level=LEVEL, kind="crossed")
-    if done["test_labels"].nunique() > 1:
-        return _mean(done, "test_accuracy", (0, 1))
-    return crossed_interval(_bits(done), level=LEVEL)
+    return crossed_interval(_bits(done), level=LEVEL) if _same_digits(done) else _mean(done, "test_accuracy", (0, 1))
 
 
-def _bits(done: pd.DataFrame) -> NDArray[np.bool_]:
-    n_digits = int(done["test_n"].iloc[0])
-    return np.unpackbits(np.stack(list(done["test_bits"])), axis=1, count=n_digits).astype(bool)
+def _same_digits(done: _Runs) -> bool:
+    return len({run["test_labels"] for run in done}) == 1
 
 
-def _qualities(done: pd.DataFrame) -> dict[str, Any]:
-    floor = done["test_ece_floor"].astype(float).mean()
+def _bits(done: _Runs) -> NDArray[np.bool_]:
+    packed = np.stack([run["test_bits"] for run in done])
+    return np.unpackbits(packed, axis=1, count=int(done[0]["test_n"])).view(np.bool_)
+
+
+def _qualities(done: _Runs) -> dict[str, Any]:
+    reasons = Counter(run["stopped_by"] for run in done if pd.notna(run["stopped_by"]))
+    listed = dict.fromkeys(run["differences"] for run in done)
     return {
         "accuracy_these_digits": _mean(done, "test_accuracy", (0, 1)),
         "validation_accuracy": _mean(done, "validation_accuracy", (0, 1)),
@@ -159,26 +173,28 @@ def _qualities(done: pd.DataFrame) -> dict[str, Any]:
         "brier": _mean(done, "test_brier", (0, 2)),
         "macro_f1": _mean(done, "test_macro_f1", (0, 1)),
         "ece": _mean(done, "test_ece", (0, 1)),
-        "ece_floor": None if np.isnan(floor) else float(floor),
+        "ece_floor": _mean(done, "test_ece_floor").value,
         "epochs_done": _mean(done, "epochs_done"),
-        "stopped_by": {reason: int(n) for reason, n in sorted(done["stopped_by"].value_counts().items())},
-        "differences": tuple(dict.fromkeys(text for listed in done["differences"] for text in json.loads(listed))),
+        "stopped_by": dict(sorted(reasons.items())),
+        "differences": tuple(dict.fromkeys(text for texts in listed for text in json.loads(texts))),
     }
 
 
-def _costs(done: pd.DataFrame) -> dict[str, Any]:
+def _costs(done: _Runs) -> dict[str, Any]:
     """The ledger's two headlines (rule M18); a cohort's seconds are its members' shares and called packed.
 
     Seconds of different machines, threads or versions are not one quantity: where several environments trained the
     cell, those of the one with most runs are shown.
     """
-    done = done[done["environment"].isin(done["environment"].mode().head(1))]
-    parts = done[["data_seconds", "compile_seconds", "steps_seconds", "evaluation_seconds"]].astype(float)
-    packed = bool((done["members"] > 1).any())
+    most = min(multimode(run["environment"] for run in done), default=None)
+    done = [run for run in done if run["environment"] == most]
+    parts = ("data_seconds", "compile_seconds", "steps_seconds", "evaluation_seconds")
+    end_to_end = [sum(run[part] for part in parts) for run in done]
+    packed = any(run["members"] > 1 for run in done)
     return {
         "seconds_steps": _mean(done, "steps_seconds"),
-        "seconds_end_to_end": t_interval(parts.sum(axis=1, skipna=False), level=LEVEL, limits=(0, np.inf)),
-        "timing": None if done.empty else "packed" if packed else "alone",
+        "seconds_end_to_end": t_interval(end_to_end, level=LEVEL, limits=(0, np.inf)),
+        "timing": None if not done else "packed" if packed else "alone",
     }
 
 
@@ -195,8 +211,8 @@ def _probed(probe: dict[Hashable, Any]) -> dict[str, Any]:
     }
 
 
-def _mean(done: pd.DataFrame, column: str, limits: tuple[float, float] = (0, np.inf)) -> Estimate:
-    return t_interval(done[column].astype(float), level=LEVEL, limits=limits)
+def _mean(done: _Runs, column: str, limits: tuple[float, float] = (0, np.inf)) -> Estimate:
+    return t_interval([run[column] for run in done], level=LEVEL, limits=limits)
 
 
 def _single(value: Any) -> Estimate:

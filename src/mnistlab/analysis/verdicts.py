@@ -22,7 +22,7 @@ from mnistlab.analysis.results import other_settings, replicates_by_cell
 MARGIN = 0.002
 """Two tenths of a point: what counts as equivalent unless somebody says otherwise (rule M9 of docs/measurement.md)."""
 ALPHA = 0.05
-_NODES = 128  # of a sum that stands for an integral
+_NODES, _OUTSIDE = 128, 1e-14  # of a sum that stands for an integral, and what it leaves out at either end
 MOST_SEEDS = 1_000  # nobody trains more to decide one question
 
 # What holds a comparison in place: cells that differ here were tested on other digits or by other rules (rule M1).
@@ -117,18 +117,14 @@ def generalised_p(difference: NDArray[np.float64], spread: CrossedVariance) -> N
     ----------
     K.-W. Tsui, S. Weerahandi (1989), J. Amer. Stat. Assoc. 84, 602-607. Rule M11.
     """
-    of_digits, floor = np.maximum(spread.by_digit - spread.by_both, 0), spread.by_digit
-    p = np.ones_like(difference)
-    for n_seeds in np.unique(spread.n_seeds[spread.n_seeds > 1]):
-        df = n_seeds - 1
-        low, high = np.log(chi2.ppf(1e-14, df)), np.log(chi2.isf(1e-14, df))
-        logs = np.linspace(low, high, _NODES)
-        weights = chi2.pdf(np.exp(logs), df) * np.exp(logs) * (logs[1] - logs[0])
-        at = np.flatnonzero((spread.n_seeds == n_seeds) & (spread.variance > 0))[:, None]
-        by_seed = spread.by_seed[at] * df / np.exp(logs)
-        variance = np.maximum(by_seed + of_digits[at], floor[at])
-        p[at[:, 0]] = 2 * ndtr(-np.abs(difference[at]) / np.sqrt(variance)) @ (weights / weights.sum())
-    return p
+    df = np.maximum(spread.n_seeds - 1, 1)[:, None]
+    logs = np.linspace(np.log(chi2.ppf(_OUTSIDE, df)), np.log(chi2.isf(_OUTSIDE, df)), _NODES, axis=1)[..., 0]
+    weights = chi2.pdf(np.exp(logs), df) * np.exp(logs)
+    by_seed = spread.by_seed[:, None] * df / np.exp(logs)
+    by_digit = spread.by_digit[:, None]
+    variance = np.maximum(by_seed + np.maximum(by_digit - spread.by_both[:, None], 0), by_digit)
+    ratio = np.divide(-np.abs(difference)[:, None], np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0)
+    return np.average(2 * ndtr(ratio), axis=1, weights=weights)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
@@ -232,20 +228,25 @@ def verdict_table(
 class PairTests:
     """Differences of pairs and their spread, all arrays (n_pairs,); `pairs` as in `knob_pairs`.
 
-    `p` is that of one pair asked for by itself, `p_of_many` that of one among others; it is not smaller.
+    `p` is that of each pair by itself; `p_in_family`, which is not smaller, that of one among others of its knob.
     """
 
     pairs: pd.DataFrame
     difference: NDArray[np.float64]
     spread: CrossedVariance
     p: NDArray[np.float64]
-    p_of_many: NDArray[np.float64]
+    p_in_family: NDArray[np.float64]
+
+    @property
+    def in_family(self) -> NDArray[np.bool_]:
+        """Whether a knob has other pairs, too."""
+        return self.pairs.groupby("knob")["knob"].transform("size").to_numpy(dtype=int) > 1
 
     def by_family(self, adjust: Callable[[ArrayLike], NDArray[np.float64]]) -> NDArray[np.float64]:
         """What becomes of the p values of each knob by themselves, (n_pairs,)."""
         found = np.empty_like(self.p)
         for places in self.pairs.groupby("knob").indices.values():
-            found[places] = adjust((self.p_of_many if len(places) > 1 else self.p)[places])
+            found[places] = adjust(self.p_in_family[places])
         return found
 
     def estimates(self, level: float) -> list[Estimate]:
@@ -275,14 +276,14 @@ def judge(tests: PairTests, margin: float, alpha: float, alpha_equivalence: floa
     """The words for these differences: see `verdict_table`. `alpha_equivalence` is `alpha` unless said otherwise."""
     _check(margin, alpha)
     alpha_equivalence = alpha if alpha_equivalence is None else alpha_equivalence
-    p_holm, factors = tests.by_family(holm), tests.by_family(holm_factors)
+    p_holm = tests.by_family(holm)
     different = p_holm < alpha
     equivalent = np.abs(tests.difference) + half_width(tests.spread, alpha_equivalence) < margin
     verdicts = np.select([different & (tests.difference > 0), different, equivalent],
                          ["better", "worse", "equivalent"], "undecided")  # fmt: skip
     open_ = np.flatnonzero(verdicts == "undecided")
     further = np.zeros(len(verdicts))
-    further[open_] = _further_seeds(tests, open_, factors[open_], margin, alpha, alpha_equivalence)
+    further[open_] = _further_seeds(tests, open_, margin, alpha, alpha_equivalence)
     difference = pd.Series(tests.estimates(1 - alpha), index=tests.pairs.index, dtype=object)
     return tests.pairs.assign(
         difference=difference, p=tests.p, p_holm=p_holm, verdict=verdicts, margin=margin, seeds=tests.spread.n_seeds,
@@ -300,15 +301,17 @@ def pair_tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> Pai
     pairs, places = pairs[known], tuple(side[known] for side in places)
     spread = spread.at(places)
     p = _p_values(difference[places], spread)
-    p_of_many = np.maximum(p, generalised_p(difference[places], spread))
     for index in np.flatnonzero(spread.n_seeds == 1):
         first, second = (replicates[int(pairs[side].iloc[index])] for side in ("a", "b"))
         [seed] = set(first.seeds) & set(second.seeds)
         bits = [own.correct[own.seeds.index(seed)] for own in (first, second)]
         counts = (bits[0] & ~bits[1]).sum(), (bits[1] & ~bits[0]).sum()
-        p[index] = p_of_many[index] = mcnemar_midp(*counts)
+        p[index] = mcnemar_midp(*counts)
         spread.by_digit[index] = (bits[0].astype(float) - bits[1]).var(ddof=1) / len(bits[0])
-    return PairTests(pairs, difference[places], spread, p, p_of_many)
+    tests = PairTests(pairs, difference[places], spread, p, p.copy())
+    among_others = np.flatnonzero(tests.in_family & (spread.n_seeds > 1))
+    tests.p_in_family[among_others] = _p_among_others(tests.difference[among_others], spread.at(among_others))
+    return tests
 
 
 def _p_values(difference: NDArray[np.float64], spread: CrossedVariance) -> NDArray[np.float64]:
@@ -316,6 +319,10 @@ def _p_values(difference: NDArray[np.float64], spread: CrossedVariance) -> NDArr
     error = np.sqrt(spread.variance)
     ratio = np.divide(np.abs(difference), error, out=np.zeros_like(error), where=error > 0)
     return np.where(error > 0, 2 * stdtr(spread.df, -ratio), 1.0)
+
+
+def _p_among_others(difference: NDArray[np.float64], spread: CrossedVariance) -> NDArray[np.float64]:
+    return np.maximum(_p_values(difference, spread), generalised_p(difference, spread))
 
 
 def half_width(spread: CrossedVariance, tail: float | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -327,20 +334,24 @@ def half_width(spread: CrossedVariance, tail: float | NDArray[np.float64]) -> ND
 
 
 def _further_seeds(
-    tests: PairTests,
-    chosen: NDArray[np.int64],
-    factors: NDArray[np.float64],
-    margin: float,
-    alpha: float,
-    alpha_equivalence: float,
+    tests: PairTests, chosen: NDArray[np.int64], margin: float, alpha: float, alpha_equivalence: float
 ) -> NDArray[np.float64]:
     """Seeds beyond those there are with which the difference, if it stays, is decided; NaN: unknown, or too many."""
-    now = tests.spread.at((chosen, None))
-    wanted = now.with_seeds(np.maximum(now.n_seeds + np.arange(1, MOST_SEEDS), 2))
-    size = np.abs(tests.difference[chosen])[:, None]
-    different = half_width(wanted, alpha / 2 / factors[:, None]) < size
-    decided = different | (size + half_width(wanted, alpha_equivalence) < margin)
-    return np.where(decided.any(axis=1) & (now.n_seeds[:, 0] > 1), decided.argmax(axis=1) + 1.0, np.nan)
+    difference, now = tests.difference[chosen], tests.spread.at(chosen)
+    factors, among_others = tests.by_family(holm_factors)[chosen], tests.in_family[chosen]
+
+    def decided(n_seeds: NDArray[np.int64]) -> NDArray[np.bool_]:
+        then = now.with_seeds(n_seeds)
+        p = np.where(among_others, _p_among_others(difference, then), _p_values(difference, then))
+        return (p * factors < alpha) | (np.abs(difference) + half_width(then, alpha_equivalence) < margin)
+
+    low, high = np.maximum(now.n_seeds, 1), now.n_seeds + MOST_SEEDS
+    known = (now.n_seeds > 1) & decided(high)
+    while (high - low > 1).any():  # what so many seeds decide more of them do, too
+        middle = (low + high) // 2
+        enough = decided(middle)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.where(known, (high - now.n_seeds).astype(float), np.nan)
 
 
 def holm_factors(p: ArrayLike) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mnistlab import formatting, lab
+from mnistlab import formatting, lab, wording
 from mnistlab.cli.output import Json, Where, Whole, emit, emit_json, notify, terminal_width
 from mnistlab.errors import ConfigurationError, MachineError, did_you_mean
 
@@ -71,9 +71,9 @@ def simulate(*, studies: Whole | None = None, json: Json = False) -> int:
     """
     promises = lab.simulate(studies, notify=notify)
     if json:
-        emit_json(formatting.simulation_json(promises))
+        emit_json(wording.simulation_json(promises))
     else:
-        emit(formatting.text_table(*formatting.promise_cells(promises), terminal_width()))
+        emit(formatting.text_table(*wording.promise_cells(promises), terminal_width()))
     return 7 if any(promise.kept is False for promise in promises) else 0
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mnistlab import answers, formatting, lab
+from mnistlab import answers, formatting, lab, wording
 from mnistlab.cli import documents
 from mnistlab.cli.output import Json, Where, emit, emit_json, terminal_width
 from mnistlab.errors import ConfigurationError
@@ -55,9 +55,9 @@ def verdicts(
     places = (where or Where()).places
     found = answers.verdicts(study, margin=_fraction(margin), places=places)
     if json:
-        emit_json(formatting.verdicts_json(found, answers.study_name(lab.open_store(places.store), study)))
+        emit_json(wording.verdicts_json(found, answers.study_name(lab.open_store(places.store), study)))
     else:
-        emit(formatting.verdicts_text(found, terminal_width()))
+        emit(wording.verdicts_text(found, terminal_width()))
 
 
 def compare(
@@ -77,9 +77,9 @@ def compare(
     """
     found = answers.compare(a, b, study=study, margin=_fraction(margin), places=(where or Where()).places)
     if json:
-        emit_json(formatting.comparison_json(found))
+        emit_json(wording.comparison_json(found))
     else:
-        emit(formatting.comparison_text(found, terminal_width()))
+        emit(wording.comparison_text(found, terminal_width()))
 
 
 def verify(*files: Path, json: Json = False, where: Where | None = None) -> int:
@@ -94,9 +94,9 @@ def verify(*files: Path, json: Json = False, where: Where | None = None) -> int:
         raise ConfigurationError("verify", "a file is needed", "mnistlab verify README.md")
     judged = answers.verify(files, places=(where or Where()).places)
     if json:
-        emit_json(formatting.claims_json(judged))
+        emit_json(wording.claims_json(judged))
     else:
-        emit(formatting.claims_text(judged, terminal_width()))
+        emit(wording.claims_text(judged, terminal_width()))
     return 7 if any(claim.status == "false" for claim in judged) else 0
 
 
@@ -115,9 +115,9 @@ def sensitivity(study: str | None = None, /, *, json: Json = False, where: Where
     places = (where or Where()).places
     found = answers.sensitivity(study, places=places)
     if json:
-        emit_json(formatting.sensitivity_json(found, answers.study_name(lab.open_store(places.store), study)))
+        emit_json(wording.sensitivity_json(found, answers.study_name(lab.open_store(places.store), study)))
     else:
-        emit(formatting.sensitivity_text(found, terminal_width()))
+        emit(wording.sensitivity_text(found, terminal_width()))
 
 
 def show(

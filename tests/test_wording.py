@@ -1,0 +1,85 @@
+"""Verdicts and shares in words."""
+
+import math
+
+import pandas as pd
+import pytest
+from rich.cells import cell_len
+
+from mnistlab import wording
+from mnistlab.analysis.estimate import Estimate
+from mnistlab.analysis.sensitivity import sensitivity
+from mnistlab.analysis.verdicts import Verdicts
+from mnistlab.spec import Architecture, Cell
+
+
+def factorial(n_seeds, plant, shapes=((32, 1), (32, 2), (64, 1), (64, 2))):
+    done = ("done",) * n_seeds
+    study = plant([(Cell(Architecture((width,) * depth)), 0.85 + width / 640, done) for width, depth in shapes])
+    return sensitivity(study.cells, study.runs)
+
+
+def test_sensitivity_text_holds_every_share_and_every_level_within_the_width(plant):
+    found = factorial(3, plant)
+    notes, shares, effects = wording.sensitivity_text(found, 60).split("\n\n")
+    assert "over 4 cells × 3 seeds. Exact, from the full factorial." in " ".join(notes.splitlines())
+    assert [line.split("  ")[0] for line in shares.splitlines()[1:]] == [
+        *(" × ".join(knobs) for knobs in found.shares["knobs"]), "seed"]  # fmt: skip
+    assert [line.split()[:2] for line in effects.splitlines()[1:]] == [
+        ["width", "32"], ["width", "64"], ["depth", "1"], ["depth", "2"]]  # fmt: skip
+    assert max(map(cell_len, "\n".join((notes, shares, effects)).splitlines())) <= 60
+
+
+@pytest.mark.parametrize(("n_seeds", "shapes", "said"), [
+    (1, ((32, 1), (64, 1)), "One seed: its noise is part of every share."),
+    (2, ((32, 1), (64, 1)), "Three seeds give the shares their intervals."),
+    (3, ((32, 1), (64, 1), (64, 2)), "The cells are no full factorial"),
+    (3, ((32, 1), (64, 1), (64, 2), (128, 2)), "only what differs within a depth"),
+    (0, ((32, 1),), "no shares yet"),
+])  # fmt: skip
+def test_sensitivity_text_says_what_its_shares_cannot(plant, n_seeds, shapes, said):
+    assert said in wording.sensitivity_text(factorial(n_seeds, plant, shapes), 1000)
+
+
+EQUIVALENT = (
+    "16x64 relu and 4x64 relu are equivalent within 0.2 points (+0.01 ± 0.13 points, 20 seeds), "
+    "16x64 relu at 1.8 times the parameters."
+)
+UNDECIDED = "16x64 relu against 4x64 relu: undecided (-0.09 ± 0.18 points, 20 seeds); {}."
+
+
+@pytest.mark.parametrize(
+    ("points", "verdict", "further", "sentence"),
+    [
+        ((-0.65, 0.14), "worse", 0.0, "16x64 relu is worse than 4x64 relu by 0.65 ± 0.14 points (20 seeds)."),
+        ((0.65, 0.14), "better", 0.0, "16x64 relu is better than 4x64 relu by 0.65 ± 0.14 points (20 seeds)."),
+        ((0.01, 0.13), "equivalent", 0.0, EQUIVALENT),
+        ((-0.09, 0.18), "undecided", 25.0, UNDECIDED.format("about 25 more seeds would settle it")),
+        ((-0.09, 0.18), "undecided", 1.0, UNDECIDED.format("about 1 more seed would settle it")),
+        ((-0.09, 0.18), "undecided", math.nan, UNDECIDED.format("how many seeds would decide it cannot be said yet")),
+    ],
+)
+def test_a_verdict_is_a_sentence(points, verdict, further, sentence):
+    cells = pd.DataFrame({"label": ["16x64 relu", "4x64 relu"], "parameters": [113_290, 63_370]})
+    value, half = (number / 100 for number in points)
+    difference = Estimate(value, value - half, value + half, n=20, kind="crossed")
+    row = {"knob": "depth", "a": 0, "b": 1, "difference": difference, "p": 0.0312, "p_holm": 0.0004,
+           "verdict": verdict, "margin": 0.002, "seeds": 20, "seeds_to_decide": further}  # fmt: skip
+    found = Verdicts(cells, {}, pd.DataFrame([row]))
+    assert wording.verdict_sentence(found, row) == sentence
+    assert wording.comparison_text(found, 1_000) == f"{sentence} p = 0.031."
+    text = wording.verdicts_text(found, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(word in text for word in ("depth", verdict, "16x64 relu", "< 0.001"))
+    assert "Replication: fixed" in text
+
+
+@pytest.mark.parametrize(("wants", "said"), [(10, "up to 10 each"), (0, "given up")])
+def test_an_open_verdict_of_an_adaptive_study_says_what_becomes_of_it(wants, said):
+    cells = pd.DataFrame({"label": ["16x64 relu", "4x64 relu"], "parameters": [113_290, 63_370]})
+    row = {"knob": "depth", "a": 0, "b": 1, "difference": Estimate(0.0, -0.01, 0.01, n=5, kind="crossed"), "p": 0.9,
+           "p_holm": 0.9, "verdict": "undecided", "margin": 0.002, "seeds": 5, "seeds_to_decide": 80.0, "look": 5,
+           "wants": wants}  # fmt: skip
+    text = wording.verdicts_text(Verdicts(cells, {}, pd.DataFrame([row]), (5, 10)), 200)
+    assert text.splitlines()[-1].endswith(said)
+    assert "adaptive, looks at 5, 10 seeds" in text
