@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 from rich.cells import cell_len
 
-from mnistlab import wording
+from mnistlab import formatting, wording
+from mnistlab.analysis.claims import judge_claims
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.sensitivity import sensitivity
 from mnistlab.analysis.verdicts import Verdicts
+from mnistlab.claim_tables import read_claims
 from mnistlab.spec import Architecture, Cell
 
 
@@ -83,3 +85,28 @@ def test_an_open_verdict_of_an_adaptive_study_says_what_becomes_of_it(wants, sai
     text = wording.verdicts_text(Verdicts(cells, {}, pd.DataFrame([row]), (5, 10)), 200)
     assert text.splitlines()[-1].endswith(said)
     assert "adaptive, looks at 5, 10 seeds" in text
+
+
+CLAIMS = """\
+| Nodes | Accuracy | Training Time (s) | Parameters | Memory |
+|---|---|---|---|---|
+| 64 | 93.5% | 12000 | 51,914 | 10 kB |
+| 96 | 97.35% | 3 | 76,330 | 450MB |
+"""
+
+
+def test_a_claim_that_is_not_borne_out_is_shown_beside_what_was_measured(lab_results):
+    lines = wording.claims_text(judge_claims(read_claims(CLAIMS, "it.md"), lab_results.rows), 1000).splitlines()
+    [row] = [row for row in lab_results.rows.to_dict("records") if row["label"] == "1x64 relu"]
+    accuracy, steps = formatting.percent(row["accuracy"]), formatting.with_spread(row["seconds_steps"])
+    of_64 = "it.md:3: 64 nodes,"
+    assert lines[0] == f"{of_64} accuracy: 93.5 %: false: below the 95 % interval of 1x64 relu (measured: {accuracy} %)"
+    assert lines[1].startswith(f"{of_64} seconds: 3 h 20 min: false: ")
+    assert lines[1].endswith(f"(measured: {steps} s)")
+    assert lines[2].startswith(f"{of_64} parameters: 51,914: false: 795 n + 10 = 51,914 has no whole n")
+    assert lines[3].startswith(f"{of_64} bytes: 10 kB: false: its weights alone take 203,560 bytes")
+    assert lines[-1] == "4 false, 1 true, 3 unsupported"
+
+
+def test_a_document_without_claims_is_told_what_is_read():
+    assert wording.claims_text([], 80).startswith("No claims about networks were found")

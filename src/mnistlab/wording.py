@@ -18,7 +18,10 @@ from mnistlab.formatting import (
     cell_json,
     document,
     percent,
+    printable,
+    seconds,
     setting,
+    size,
     spread,
     table_cells,
     text_table,
@@ -241,16 +244,34 @@ def claims_json(judged: "Sequence[JudgedClaim]") -> dict[str, Any]:
 
 
 def claims_text(judged: "Sequence[JudgedClaim]", width: int) -> str:
-    """Every claim that is not borne out, with its reason, and the counts of all."""
+    """Every claim that is not borne out, with its reason and what was measured, and the counts of all."""
     if not judged:
         return "No claims about networks were found: tables and `label: value` lines are read."
     lines = []
     for claim in judged:
         if claim.status in ("false", "unsupported"):
-            where = f"{claim.file}:{claim.line}: {claim.subject}, {claim.quantity} {claim.claimed:,}"
-            lines += textwrap.wrap(f"{where}: {claim.status}: {claim.reason}", max(width, 1), subsequent_indent="  ")
+            where = f"{claim.file}:{claim.line}: {claim.subject}, {claim.quantity}: {_as_claimed(claim)}"
+            text = f"{where}: {claim.status}: {claim.reason}{_as_measured(claim)}"
+            lines += textwrap.wrap(printable(text), max(width, 1), subsequent_indent="  ")
     counts = Counter(claim.status for claim in judged)
     return "\n".join([*lines, ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))])
+
+
+def _as_claimed(claim: "JudgedClaim") -> str:
+    if claim.quantity == "accuracy":
+        return f"{claim.claimed * 100:.6g} %"
+    write = {"seconds": seconds, "bytes": size}.get(claim.quantity)
+    return write(claim.claimed) if write else f"{claim.claimed:,}"
+
+
+def _as_measured(claim: "JudgedClaim") -> str:
+    """What was measured of an accuracy, seconds or bytes; a count of parameters stands in its reason."""
+    measured = claim.measured
+    if not isinstance(measured, Estimate) or measured.value is None:
+        return ""
+    if claim.quantity == "accuracy":
+        return f" (measured: {percent(measured)} %)"
+    return f" (measured: {size(measured.value) if claim.quantity == 'bytes' else f'{with_spread(measured)} s'})"
 
 
 def simulation_json(promises: "Sequence[Promise]") -> dict[str, Any]:

@@ -27,7 +27,8 @@ def result(cell, accuracy=(0.97, 0.965, 0.975), **others):
     return {"cell": cell.id, "label": cell.label, **cell.settings(), "seeds": 3,
             "parameters": cell.architecture.parameters(784, 10), "parameter_bytes": 800,
             "accuracy": Estimate(*accuracy, n=3, kind="crossed"), "seconds_steps": Estimate(2.0, 1.8, 2.2),
-            "peak_bytes": Estimate(5e8, n=1), **others}  # fmt: skip
+            "peak_bytes": Estimate(5e8, n=1), "seconds_per_step": Estimate(None), "steps_per_epoch": 1688,
+            "epochs_done": Estimate(10.0), **others}  # fmt: skip
 
 
 def cell(sizes, activation="relu", **training):
@@ -110,6 +111,12 @@ def test_seconds_and_bytes_are_held_to_a_factor_because_machines_differ():
         "0.1 s": "false", "500 MB": "true", "1.2 GB": "inside band", "1.6 GB": "false", "100 kB": "false",
     }  # fmt: skip
     assert "on the machine of these results" in verdict("64 nodes: 21 s", row)[1]
+
+
+def test_a_training_time_may_be_that_of_a_network_by_itself():
+    alone = result(cell((64,)), seconds_per_step=Estimate(0.001, n=1))  # 16.88 s, where the cohort's share is 2 s
+    statuses = [verdict(f"64 nodes: {text}", alone)[0] for text in ("168 s", "170 s", "0.1 s")]
+    assert statuses == ["inside band", "false", "false"]
 
 
 def test_less_memory_than_the_weights_take_is_false_without_any_results():
