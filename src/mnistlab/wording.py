@@ -131,16 +131,18 @@ def verdict_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
 
 
 def finding_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
-    """A verdict of `findings` in a sentence: what equals cost, and why an interval without 0 may decide nothing."""
-    sentence, difference = verdict_sentence(found, row).removesuffix("."), row["difference"]
-    if row["verdict"] == "undecided" and difference.low * difference.high > 0:
-        n_pairs = int((found.rows["knob"] == row["knob"]).sum())
-        return f"{sentence} (told apart by themselves, not as one of {n_pairs:,} pairs of {row['knob']})."
+    """A verdict of `findings` in a sentence, with what equals cost, what collapsed, what the family does to it."""
+    parts, difference = [verdict_sentence(found, row).removesuffix(".")], row["difference"]
+    labels = {side: found.cells["label"].iloc[row[side]] for side in ("a", "b")}
     times = max(row["operations"], 1 / row["operations"])
     if row["verdict"] == "equivalent" and times >= _WORTH_SAYING:
-        dearer = found.cells["label"].iloc[row["a" if row["operations"] > 1 else "b"]]
-        return f"{sentence}; {dearer} takes {times:.2g} times the operations to train."
-    return f"{sentence}."
+        parts.append(f"{labels['a' if row['operations'] > 1 else 'b']} takes {times:.2g} times the operations to train")
+    parts += [f"{row[f'collapsed_{side}']:,} of {row['seeds']:,} networks of {label} collapsed"
+              for side, label in labels.items() if row[f"collapsed_{side}"]]  # fmt: skip
+    if row["verdict"] == "undecided" and difference.low * difference.high > 0:
+        n_pairs = int((found.rows["knob"] == row["knob"]).sum())
+        parts.append(f"the interval alone would tell them apart, but not as one of {n_pairs:,} pairs of {row['knob']}")
+    return f"{'; '.join(parts)}."
 
 
 def point_difference(difference: Estimate) -> str:

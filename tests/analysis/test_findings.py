@@ -81,6 +81,15 @@ def test_equal_cells_weigh_by_what_the_cheaper_one_saves(plant):
     assert sentence.endswith("; 1x64 relu, 80 epochs takes 8 times the operations to train.")
 
 
+def test_collapsed_networks_are_counted(plant):
+    deep, shallow = (Cell(Architecture((64,) * depth, "sigmoid")) for depth in (16, 4))
+    study = plant([(shallow, 0.95, TEN), (deep, 0.1135, TEN)])
+    verdicts, table = found_in(study)
+    [row] = table.to_dict("records")
+    assert (row["collapsed_a"], row["collapsed_b"]) == (10, 0)
+    assert finding_sentence(verdicts, row).endswith("; 10 of 10 networks of 16x64 sigmoid collapsed.")
+
+
 def test_a_single_common_seed_says_nothing_of_cells(plant):
     cells = [Cell(Architecture((width,))) for width in (4, 64)]
     study = plant([(cells[0], 0.5, ("done",)), (cells[1], 0.9, ("done",))])
@@ -101,4 +110,6 @@ def test_an_interval_without_zero_that_decides_nothing_says_why(plant):
              if row["verdict"] == "undecided" and row["difference"].low * row["difference"].high > 0]  # fmt: skip
     assert open_, "the planted differences are meant to lie between"
     for row in open_:
-        assert finding_sentence(verdicts, row).endswith("(told apart by themselves, not as one of 231 pairs of width).")
+        assert finding_sentence(verdicts, row).endswith(
+            "; the interval alone would tell them apart, but not as one of 231 pairs of width."
+        )

@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from mnistlab.analysis.estimate import Estimate
+from mnistlab.analysis.results import collapse_threshold
 from mnistlab.analysis.verdicts import Verdicts
 
 
@@ -30,7 +31,8 @@ def findings(found: Verdicts, runs: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per finding, the first in rank first: the columns of `verdict_table`, and assured (points, a fraction,
         that the better choice surely gains: the end of the interval nearer to 0; 0 unless "better" or "worse"),
-        operations (training operations of a over those of b), runs (ids of the networks it rests on, those of a first).
+        operations (training operations of a over those of b), runs (ids of the networks it rests on, those of a first),
+        collapsed_a, collapsed_b (how many of these networks collapsed, rule M12).
         Pairs with a single common seed say nothing of their cells (rule M8) and are left out.
 
     Notes
@@ -48,20 +50,20 @@ def findings(found: Verdicts, runs: pd.DataFrame) -> pd.DataFrame:
     rows = found.rows[found.rows["seeds"] > 1]
     rows = rows[_against_the_chosen(rows, validation)]
     a, b = (rows[side].to_numpy(dtype=int) for side in ("a", "b"))
-    rows = rows.assign(
-        assured=[_assured(row) for row in rows.to_dict("records")], operations=operations[a] / operations[b]
-    )
-    weight = np.where(
-        rows["verdict"] == "equivalent", np.abs(np.log2(rows["operations"])), rows["assured"] / rows["margin"]
-    )
-    open_ = rows["verdict"] == "undecided"
-    ranked = rows.assign(weight=-weight, open_=open_).sort_values(["open_", "weight", "seeds_to_decide"], kind="stable")
-    ranked["place"] = ranked.groupby("knob").cumcount()
-    ranked = ranked.sort_values(["place", "open_", "weight"], kind="stable", ignore_index=True)
+    assured = [_assured(row) for row in rows.to_dict("records")]
+    ranked = _ranked(rows.assign(assured=assured, operations=operations[a] / operations[b]))
     ids = {(cell, seed): run for cell, seed, run in zip(done["cell"], done["seed"], done["run"], strict=True)}
-    names = found.cells["cell"].tolist()
-    ranked["runs"] = [_runs_of(row, found, names, ids) for row in ranked.to_dict("records")]
-    return ranked.drop(columns=["weight", "open_", "place"])
+    evidence = [_evidence(row, found, ids) for row in ranked.to_dict("records")]
+    return ranked.join(pd.DataFrame(evidence, columns=["runs", "collapsed_a", "collapsed_b"]))
+
+
+def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
+    saved, gained = np.abs(np.log2(rows["operations"])), rows["assured"] / rows["margin"]
+    weight, open_ = np.where(rows["verdict"] == "equivalent", saved, gained), rows["verdict"] == "undecided"
+    found = rows.assign(open_=open_, light=-weight).sort_values(["open_", "light", "seeds_to_decide"], kind="stable")
+    found["place"] = found.groupby("knob").cumcount()
+    found = found.sort_values(["place", "open_", "light"], kind="stable", ignore_index=True)
+    return found.drop(columns=["open_", "light", "place"])
 
 
 def _against_the_chosen(rows: pd.DataFrame, validation: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -88,9 +90,15 @@ def _assured(row: dict[Any, Any]) -> float:
     return min(abs(difference.low or 0.0), abs(difference.high or 0.0))
 
 
-def _runs_of(
-    row: dict[Any, Any], found: Verdicts, names: list[str], ids: dict[tuple[str, int], str]
-) -> tuple[str, ...]:
+def _evidence(
+    row: dict[Any, Any], found: Verdicts, ids: dict[tuple[str, int], str]
+) -> tuple[tuple[str, ...], int, int]:
+    """Ids of the networks a verdict rests on (at an early look the first alone); how many of a, of b collapsed."""
+    cells = [found.cells.iloc[row[side]] for side in ("a", "b")]
     first, second = (found.replicates[row[side]] for side in ("a", "b"))
     seeds = [seed for seed in first.seeds if seed in second.seeds][: row["seeds"]]
-    return tuple(ids[names[row[side]], seed] for side in ("a", "b") for seed in seeds)
+    runs = tuple(ids[cell["cell"], seed] for cell in cells for seed in seeds)
+    accuracies = (own.correct[[own.seeds.index(seed) for seed in seeds]].mean(axis=1) for own in (first, second))
+    collapsed = [int((accuracy < collapse_threshold(cell["n_classes"])).sum())
+                 for accuracy, cell in zip(accuracies, cells, strict=True)]  # fmt: skip
+    return runs, collapsed[0], collapsed[1]
