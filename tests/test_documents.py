@@ -59,6 +59,23 @@ def test_a_false_number_in_a_document_is_found(true, false, tmp_path):
     assert [claim.status for claim in found if claim.subject == "4x64 relu"].count("false") == 1
 
 
+def test_findings_of_the_store_are_sentences_that_compare_says_too():
+    places = Places.find(store=STORE, offline=True)
+    table = mnistlab.findings("lab", places=places)
+    assert len(table) >= 20
+    assert table["sentence"].is_unique
+    ids = set(mnistlab.open_store(STORE).runs("lab")["run"])
+    labels = mnistlab.verdicts("lab", places=places).cells["label"]
+    for row in table.to_dict("records"):
+        a, b = labels[row["a"]], labels[row["b"]]
+        [again] = mnistlab.compare(a, b, study="lab", places=places).rows.to_dict("records")
+        assert again["difference"].value == pytest.approx(row["difference"].value)
+        assert a in row["sentence"]
+        assert b in row["sentence"]
+        assert set(row["runs"]) <= ids
+    assert any(sentence.endswith("3 of 3 networks of 16x64 sigmoid collapsed.") for sentence in table["sentence"])
+
+
 def test_the_store_is_small_and_complete():
     assert STORE.stat().st_size <= 3_000_000
     states = {state.study: state for state in mnistlab.status(places=Places.find(store=STORE, offline=True))}

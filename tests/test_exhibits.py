@@ -42,7 +42,7 @@ def test_captions_carry_the_numbers_of_their_tables(lab_results):
     caption = width.caption(width.table(lab_results))
     assert f"Highest: 1x2056 relu, {percent(best)}" in caption
     assert "lowest: 1x4 relu" in caption
-    assert f"below {lab_results.resolution * 100:.2f} points" in caption
+    assert f"Resolution {lab_results.resolution * 100:.2f} points" in caption
 
 
 def test_every_row_of_a_table_names_its_cell_and_a_command_that_shows_one_of_its_networks(lab_results):

@@ -147,8 +147,8 @@ def test_columns_are_dropped_from_the_right_and_labels_shortened():
 
 def test_results_text_begins_with_the_resolution_and_the_learning_rate(lab_results):
     text = formatting.results_text(lab_results, 100)
-    assert text.startswith("Differences below ")
-    assert "cannot be told apart with these seeds." in text
+    assert text.startswith("Resolution ")
+    assert "are missed with these seeds." in text
     assert "holds at its learning rate" in text
     assert "3 of 3, 2 diverged" in text
     assert all(cell_len(line) <= 100 for line in text.split("\n"))

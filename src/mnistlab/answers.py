@@ -79,19 +79,7 @@ def verdicts(study: str | None = None, *, margin: float | None = None, places: P
     ConfigurationError
         As of `results`; a margin out of range, or of an adaptive study another than its own.
     """
-    from mnistlab.analysis.replication import adaptive_verdicts
-    from mnistlab.analysis.verdicts import study_verdicts
-
-    store = open_store((places or Places.find()).store)
-    name, wanted = study_name(store, study) or "", _margin(margin)
-    cells, runs = store.cell_table(name), store.runs(name, bits=True)
-    if (adaptive := store.adaptive(name)) is None:
-        return study_verdicts(cells, runs, wanted)
-    seeds, own = adaptive
-    if margin not in (None, own):
-        raise ConfigurationError(f"--margin {wanted * 100:g}", f"the seeds of {name} went where {own * 100:g} points "
-                                 "were undecided", "leave it out, or run the study with this margin")  # fmt: skip
-    return adaptive_verdicts(cells, runs, seeds=seeds, margin=own)
+    return _verdicts_and_runs(study, margin, places)[0]
 
 
 def findings(study: str | None = None, *, margin: float | None = None, places: Places | None = None) -> "pd.DataFrame":
@@ -115,9 +103,8 @@ def findings(study: str | None = None, *, margin: float | None = None, places: P
     from mnistlab.analysis import findings as analysis
     from mnistlab.wording import finding_sentence
 
-    found = verdicts(study, margin=margin, places=places)
-    store = open_store((places or Places.find()).store)
-    table = analysis.findings(found, store.runs(study_name(store, study) or ""))
+    found, runs = _verdicts_and_runs(study, margin, places)
+    table = analysis.findings(found, runs)
     table.insert(0, "sentence", [finding_sentence(found, row) for row in table.to_dict("records")])
     return table
 
@@ -172,6 +159,24 @@ def verify(files: Sequence[str | Path], *, places: Places | None = None) -> "lis
     store = open_store((places or Places.find()).store)
     measured = results_table(store.cell_table(), store.runs(bits=True), store.measurements()).rows
     return judge_claims(claims, measured if len(measured) else None)
+
+
+def _verdicts_and_runs(
+    study: str | None, margin: float | None, places: Places | None
+) -> "tuple[Verdicts, pd.DataFrame]":
+    from mnistlab.analysis.replication import adaptive_verdicts
+    from mnistlab.analysis.verdicts import study_verdicts
+
+    store = open_store((places or Places.find()).store)
+    name, wanted = study_name(store, study) or "", _margin(margin)
+    cells, runs = store.cell_table(name), store.runs(name, bits=True)
+    if (adaptive := store.adaptive(name)) is None:
+        return study_verdicts(cells, runs, wanted), runs
+    seeds, own = adaptive
+    if margin not in (None, own):
+        raise ConfigurationError(f"--margin {wanted * 100:g}", f"the seeds of {name} went where {own * 100:g} points "
+                                 "were undecided", "leave it out, or run the study with this margin")  # fmt: skip
+    return adaptive_verdicts(cells, runs, seeds=seeds, margin=own), runs
 
 
 def _margin(margin: float | None) -> float:

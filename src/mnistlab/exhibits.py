@@ -69,7 +69,9 @@ def _curve_caption(axis: str) -> Callable[["pd.DataFrame"], str]:
         )
         resolution = table["resolution"].iloc[0]
         seen = (
-            f"Differences below {points(resolution)} cannot be told apart." if resolution > 0 else "No resolution yet."
+            f"Resolution {points(resolution)}: many smaller differences are missed."
+            if resolution > 0
+            else "No resolution yet."
         )
         intro = f"Test accuracy in per cent by {axis}, {len(table)} cells, with 95 % intervals and (networks)."
         return f"{intro} Highest: {highest}; lowest: {lowest}. {seen}"

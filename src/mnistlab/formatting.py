@@ -57,8 +57,12 @@ def spread(estimate: Estimate, scale: float) -> str:
     low, high = estimate.low * scale, estimate.high * scale
     decimals = _decimals((high - low) / 2)
     if estimate.kind == "wilson" or round(high - value, decimals) != round(value - low, decimals):
-        return f"{value:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
-    return f"{value:.{decimals}f} ± {high - value:.{decimals}f}"
+        return f"{_fixed(value, decimals)} ({_fixed(low, decimals)} to {_fixed(high, decimals)})"
+    return f"{_fixed(value, decimals)} ± {_fixed(high - value, decimals)}"
+
+
+def _fixed(value: float, decimals: int) -> str:
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # adding zero takes the sign off what rounds to it
 
 
 def significant(value: float) -> str:
@@ -104,7 +108,8 @@ def size(n_bytes: float | None) -> str:
 def resolution_note(results: "ResultsTable") -> str:
     """The line over every table: which differences these seeds cannot see (rule M22 of docs/measurement.md)."""
     if results.resolution is not None:
-        return f"Differences below {points(results.resolution)} cannot be told apart with these seeds."
+        missed = "many smaller differences between two cells are missed with these seeds"
+        return f"Resolution {points(results.resolution)}: {missed}."
     most = max(results.rows["seeds"], default=0) if len(results.rows) else 0
     if most < 2:
         return "One seed: no resolution yet." if most else "No finished run: no resolution yet."

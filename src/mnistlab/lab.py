@@ -226,6 +226,8 @@ def run(
     check_keep(keep, study.cells)
     study, infos, own = with_data(study, places.data_dir)
     known = open_store(places.store)
+    if not fresh:
+        _refuse_other_looks(study, known)
     # Faults show before a download.
     prices = learned_prices(known, device)
     first = plan_here(study, infos, known, prices, engine, device, workers, max_runs)
@@ -270,6 +272,17 @@ def run(
         if study.until_margin is None:
             return train(study)
         return replicate.until_decided(study, study.until_margin, store=known, train=train, notify=notify)
+
+
+def _refuse_other_looks(study: Study, known: Store) -> None:
+    """Seeds that were given out by verdicts cannot be taken for the same number of seeds of every cell."""
+    if (adaptive := known.adaptive(study.name)) is None:
+        return
+    seeds, margin = adaptive
+    if (list(study.seeds), study.until_margin) != (seeds, margin):
+        as_begun = f"--until-decided --margin {margin * 100:g} --max-seeds {len(seeds)}"
+        raise ConfigurationError(f"study {study.name}", f"its seeds were given out by {as_begun}",
+                                 "say the same to go on, or --fresh to forget its results and begin anew")  # fmt: skip
 
 
 def _refuse_workers() -> None:

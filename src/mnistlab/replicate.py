@@ -46,7 +46,10 @@ def until_decided(
                  if any(Run(cell, seed).id not in ended for seed in study.seeds[: wanted[cell.id]])]  # fmt: skip
         if not open_:
             counts = Counter(found.rows["verdict"])
-            notify(f"{len(found.rows):,} verdicts: {', '.join(f'{n:,} {word}' for word, n in counts.most_common())}")
+            told = ", ".join(f"{n:,} {word}" for word, n in counts.most_common())
+            notify(
+                f"{len(found.rows):,} verdicts: {told}" if told else "no two cells differ in one knob alone: no verdict"
+            )
             break
         n_seeds = min(wanted[cell.id] for cell in open_)
         part = replace(study, cells=tuple(cell for cell in open_ if wanted[cell.id] == n_seeds),

@@ -69,11 +69,12 @@ def _whole(number: float) -> int | None:
 def verdicts_text(found: "Verdicts", width: int) -> str:
     """The verdicts of every knob as text no line of which is wider than `width` columns of a terminal."""
     if found.rows.empty:
-        return "No two cells that differ in one knob alone have a seed in common yet."
+        return "No two cells that differ in one knob alone have a seed and the test digits in common yet."
     margin = found.rows["margin"].iloc[0] * 100
     notes = textwrap.wrap(
-        f'"better" and "worse": the difference is there for new seeds and new digits, with 5 % error in a whole table '
-        f"(p adjusted by Holm). \"equivalent\": less than {margin:g} points apart. {RATE_NOTE}", max(width, 1)
+        f'"better" and "worse": the difference is there for new seeds and new digits, with 5 % error in the table of a '
+        f"knob. p is adjusted for that (Holm), intervals are of each pair by itself: one without 0 may be undecided "
+        f'here and told apart by `compare`. "equivalent": less than {margin:g} points apart. {RATE_NOTE}', max(width, 1)
     )  # fmt: skip
     parts = ["\n".join([*notes, *textwrap.wrap(replication_note(found), max(width, 1))])]
     for knob, rows in found.rows.groupby("knob", sort=False):
@@ -124,6 +125,8 @@ def verdict_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
         return (
             f"{a['label']} and {b['label']} are equivalent within {row['margin'] * 100:g} points {told}{_ratio(a, b)}."
         )
+    if row["seeds"] == 1:
+        return f"{a['label']} against {b['label']}: undecided, one seed says nothing of the cells {told}."
     further = _whole(row["seeds_to_decide"])
     way_out = "how many seeds would decide it cannot be said yet" if further is None else (
         f"about {further:,} more seed{'s' * (further > 1)} would settle it")  # fmt: skip
@@ -187,6 +190,7 @@ def sensitivity_json(found: "Sensitivity", study: str | None) -> dict[str, Any]:
         shares=found.shares.to_dict("records"), higher_interactions=found.higher_interactions,
         seed_noise=found.seed_noise, residual=found.residual, effects=effects, cells=found.cells, seeds=found.seeds,
         collapsed=found.collapsed,
+        left_out=found.left_out,
     )  # fmt: skip
 
 
@@ -217,7 +221,8 @@ def _sensitivity_notes(found: "Sensitivity") -> list[str]:
     if found.seeds < 3:
         notes.append("Three seeds give the shares their intervals.")
     if found.collapsed:
-        notes.append(f"{found.collapsed:,} networks collapsed (accuracy near guessing) and may make most of it.")
+        what = f"cells left out for it: {found.left_out:,}" if found.left_out else "they may make most of it"
+        notes.append(f"{found.collapsed:,} networks collapsed (accuracy near guessing); {what}.")
     return [*notes, RATE_NOTE]
 
 
@@ -281,12 +286,26 @@ def simulation_json(promises: "Sequence[Promise]") -> dict[str, Any]:
     return document(promises=[{**to_json(promise), "kept": promise.kept} for promise in promises])
 
 
+def promises_text(promises: "Sequence[Promise]", width: int) -> str:
+    """What was promised of studies and what simulated ones show, as text of this width."""
+    kept, broken = (sum(promise.kept is word for promise in promises) for word in (True, False))
+    note = (
+        "Per cent of simulated studies, in brackets the simulation's 99.9 % interval; a promise is broken where it "
+        "lies outside of what is promised. Equal cells shall be called equivalent as often as the power of the test "
+        "says, within 3 points. Rows that promise nothing stand there for comparison."
+    )
+    table = text_table(*promise_cells(promises), width)
+    return "\n".join(
+        [*textwrap.wrap(note, max(width, 1)), "", table, "", f"{kept:,} promises kept, {broken:,} broken."]
+    )
+
+
 def promise_cells(promises: "Sequence[Promise]") -> Cells:
     """Header and rows of what was promised of studies and what simulated ones show, in per cent."""
     rows = [[promise.what, promise.differ, f"{promise.seeds}", with_spread(promise.found, 100),
              _band(promise.low, promise.high), {True: "kept", False: "broken", None: ""}[promise.kept]]
             for promise in promises]  # fmt: skip
-    return ["in simulated studies", "where … differ", "seeds", "found %", "promised %", ""], rows
+    return ["in simulated studies", "what differs", "seeds", "found %", "promised %", ""], rows
 
 
 def _band(low: float | None, high: float | None) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mnistlab.analysis.findings import findings
+from mnistlab.analysis.replication import adaptive_verdicts
 from mnistlab.analysis.verdicts import study_verdicts
 from mnistlab.spec import Architecture, Cell, Training
 from mnistlab.wording import finding_sentence
@@ -113,3 +114,48 @@ def test_an_interval_without_zero_that_decides_nothing_says_why(plant):
         assert finding_sentence(verdicts, row).endswith(
             "; the interval alone would tell them apart, but not as one of 231 pairs of width."
         )
+
+
+def test_a_verdict_of_an_early_look_rests_on_the_first_seeds_alone(plant):
+    cells = [Cell(Architecture((width,))) for width in (4, 512)]
+    study = plant([(cell, accuracy, TEN) for cell, accuracy in zip(cells, (0.5, 0.95), strict=True)])
+    verdicts = adaptive_verdicts(study.cells, study.runs, seeds=range(10))
+    [row] = findings(verdicts, study.runs).to_dict("records")
+    ids = study.runs.groupby("cell")["run"].agg(list)
+    assert (row["look"], row["runs"]) == (5, (*ids[cells[1].id][:5], *ids[cells[0].id][:5]))
+
+
+def test_cells_that_no_pair_joins_choose_apart(plant):
+    """Four widths in either framework: knob `width` has two parts, each with its own choice."""
+    cells = [
+        Cell(Architecture((width,)), framework=framework) for framework in ("keras", "sklearn") for width in (4, 8, 16)
+    ]
+    study = plant([(cell, 0.8 + 0.01 * n, TEN) for n, cell in enumerate(cells)])
+    _, table = found_in(study)
+    chosen = [{row.a, row.b} for row in table.itertuples() if row.knob == "width"]
+    assert sorted(map(sorted, chosen)) == [[0, 2], [1, 2], [3, 5], [4, 5]]
+
+
+def test_operations_are_those_of_the_whole_training(plant):
+    small, large = (Cell(Architecture((64,)), training=Training(batch_size=size)) for size in (32, 64))
+    study = plant([(small, 0.95, TEN), (large, 0.95, TEN)], n_digits=5000)
+    _, table = found_in(study, margin=0.05)
+    assert table["operations"].tolist() == pytest.approx([1], rel=0.02)  # half the steps of twice the operations
+
+
+def test_what_fewer_seeds_would_settle_comes_before_and_a_sure_gain_is_counted_in_margins(plant):
+    cells = [Cell(Architecture((width,))) for width in (64, 65, 66, 32)]
+    study = plant(
+        [(cell, value, TEN) for cell, value in zip(cells, (0.95, 0.9495, 0.948, 0.93), strict=True)], n_digits=8000
+    )
+    study.runs.loc[study.runs["cell"] == cells[0].id, "validation_accuracy"] = 0.999
+    _, table = found_in(study, margin=0.0005)
+    assert table["verdict"].tolist() == ["worse", "undecided", "undecided"]
+    assert table["a"].tolist() == [3, 2, 1]  # the third cell would need fewer seeds than the second
+    twice = [Cell(Architecture((64,)), training=Training(epochs=epochs)) for epochs in (10, 20)]
+    both = plant([(twice[0], 0.95, TEN), (twice[1], 0.95, TEN), (Cell(Architecture((32,))), 0.93, TEN)], n_digits=5000)
+    both.runs.loc[both.runs["cell"] == twice[0].id, "validation_accuracy"] = 0.999
+    _, table = found_in(both, margin=0.01)  # a gain of one to two margins against half of the operations
+    assert table["verdict"].tolist() == ["worse", "equivalent"]
+    assert 0 < table["assured"].iloc[0] < 1
+    assert table["assured"].iloc[0] / 0.01 > 1

@@ -195,19 +195,6 @@ def test_resolution_is_unknown_without_two_common_seeds_or_any_difference():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed_effect", "lowest", "highest"), [(0.14, 0.91, 0.99), (0.0, 0.91, 1.0)])
-def test_crossed_interval_covers_the_accuracy_on_new_digits_for_new_seeds(seed_effect, lowest, highest):
-    random, truth = np.random.default_rng(5), 0.97
-    for n_seeds in SEED_COUNTS:
-        estimates = [
-            crossed_interval(latent_bits(random, (n_seeds, 2000), accuracy=truth, hard=1.5, seed_effect=seed_effect))
-            for _ in range(N_STUDIES)
-        ]
-        coverage = np.mean([estimate.low <= truth <= estimate.high for estimate in estimates])
-        assert lowest <= coverage <= highest, f"{coverage:.3f} with {n_seeds} seeds"
-
-
-@pytest.mark.slow
 def test_t_interval_covers_the_accuracy_on_these_digits():
     random = np.random.default_rng(6)
     for n_seeds in SEED_COUNTS:

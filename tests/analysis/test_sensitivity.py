@@ -279,7 +279,7 @@ def test_effects_hold_for_new_digits_where_all_were_tested_on_the_same(plant):
 
 
 def test_only_seeds_that_every_cell_has_and_cells_with_a_network_count():
-    accuracy = np.random.default_rng(8).random((2, 2, 4))
+    accuracy = 0.5 + np.random.default_rng(8).random((2, 2, 4)) / 2
     holed = accuracy.copy()
     holed[1, 0, 3] = np.nan
     found, common = sensitivity(*study(TWO_BY_TWO, holed)), sensitivity(*study(TWO_BY_TWO, accuracy[..., :3]))
@@ -296,7 +296,17 @@ def test_collapsed_networks_are_counted():
     found = sensitivity(
         *study(TWO_BY_TWO, np.array([[[0.1135, 0.1135], [0.97, 0.96]], [[0.97, 0.1135], [0.98, 0.97]]]))
     )
-    assert found.collapsed == 3
+    assert (found.cells, found.collapsed, found.left_out, found.method) == (4, 3, 0, "anova")
+
+
+def test_an_additive_model_does_without_cells_that_collapsed():
+    three = np.array([[[0.95, 0.96], [0.97, 0.96]], [[0.98, 0.97], [np.nan, np.nan]]])
+    bent = three.copy()
+    bent[1, 0, 1] = 0.1135
+    found = sensitivity(*study(TWO_BY_TWO, bent))
+    assert (found.cells, found.collapsed, found.left_out) == (2, 1, 1)
+    accuracies = [estimate.value for estimate in found.effects["accuracy"]]
+    assert min(accuracies) > 0.9
 
 
 def test_the_spread_of_a_single_cell_is_all_noise():

@@ -11,7 +11,16 @@ from scipy.stats import norm, t
 
 from mnistlab.analysis.intervals import CrossedVariance, Replicates
 from mnistlab.analysis.replication import adaptive_table, looks_up_to
-from mnistlab.analysis.verdicts import generalised_p, holm, knob_pairs, mcnemar_midp, pair_tests, verdict_table
+from mnistlab.analysis.verdicts import (
+    PairTests,
+    generalised_p,
+    holm,
+    judge,
+    knob_pairs,
+    mcnemar_midp,
+    pair_tests,
+    verdict_table,
+)
 from mnistlab.spec import Architecture, Cell, Split, Training
 
 N_DIGITS = 1000
@@ -133,16 +142,59 @@ def test_every_knob_is_adjusted_by_itself_and_its_verdicts_follow_the_adjusted_p
     assert (different != (found["p"] < 0.05)).any()  # the adjustment decides at least one of them
 
 
-def test_two_single_networks_get_mcnemars_test():
+def test_two_single_networks_get_mcnemars_test_which_says_nothing_of_their_cells():
     first, second = np.ones((1, 1000), dtype=bool), np.ones((1, 1000), dtype=bool)
     first[0, :40], second[0, 40:100] = False, False
     [row] = verdicts_of(first, second).itertuples()
     assert (row.difference.value, row.difference.kind, row.difference.n) == (pytest.approx(-0.02), "mcnemar", 1000)
     assert row.p == pytest.approx(0.046044, abs=5e-7)
     assert row.difference.low < -0.02 < row.difference.high < 0.001
-    assert (row.verdict, row.seeds) == ("worse", 1)
-    [row] = verdicts_of(first, np.roll(first, 500)).itertuples()
-    assert (row.verdict, math.isnan(row.seeds_to_decide)) == ("undecided", True)
+    assert (row.verdict, row.seeds, math.isnan(row.seeds_to_decide)) == ("undecided", 1, True)
+    assert verdicts_of(first, first)["verdict"].tolist() == ["undecided"]
+
+
+def of_parts(difference, n_seeds, by_seed, by_digit, knob="width"):
+    """Pairs of one knob with these differences and parts of their variance."""
+    shape = np.ones(len(difference))
+    spread = CrossedVariance(*(np.asarray(part) * shape for part in (n_seeds, 10_000, by_seed, by_digit, 0.0)))
+    spread = CrossedVariance(spread.n_seeds.astype(int), *(getattr(spread, name) for name in (
+        "n_digits", "by_seed", "by_digit", "by_both")))  # fmt: skip
+    p = 2 * t.sf(np.abs(difference) / np.sqrt(spread.variance), spread.df)
+    in_family = np.maximum(p, generalised_p(np.asarray(difference), spread)) if len(p) > 1 else p
+    pairs = pd.DataFrame({"knob": knob, "a": range(len(p)), "b": -1})
+    return PairTests(pairs, np.asarray(difference), spread, p, in_family, np.full(len(p), len(p)))
+
+
+@pytest.mark.parametrize("others", [0, 1, 8])
+def test_so_many_more_seeds_decide_and_one_less_does_not(others):
+    """In a family of its own, and as the surest of several."""
+    far = np.linspace(0.0001, 0.0002, others)
+    now = of_parts([0.0025, *far], 5, 1.5e-6, 1e-7)
+    further = int(judge(now, 0.0001, 0.05)["seeds_to_decide"].iloc[0])
+    assert 0 < further < 100
+    for more, verdict in ((further, "better"), (further - 1, "undecided")):
+        then = of_parts([0.0025, *far], 5 + more, 1.5e-6 * 5 / (5 + more), 1e-7)
+        assert judge(then, 0.0001, 0.05)["verdict"].iloc[0] == verdict
+
+
+def test_a_pair_waits_for_those_of_its_family_that_are_surer():
+    # The first can never be told apart, by its digits; the second is less sure and could be, were it not for the first.
+    tests = of_parts([0.0021, 0.0030], [5, 5], [0.0, 2e-6], [1e-6, 1e-8])
+    alone = judge(of_parts([0.0030], 5, 2e-6, 1e-8, knob="b"), 1e-5, 0.05)
+    assert tests.p_in_family[0] < tests.p_in_family[1]
+    together = judge(tests, 1e-5, 0.05)
+    assert together["verdict"].tolist() == ["undecided"] * 2
+    assert together["seeds_to_decide"].isna().all()
+    assert alone["seeds_to_decide"].iloc[0] < 100
+
+
+def test_pairs_of_which_nothing_is_known_yet_count_in_their_family():
+    first, second = study(np.random.default_rng(14), 2, 6, seed_effect=0.1, lead=0.012)
+    replicates = {n: Replicates(tuple(range(6)), "d", bits) for n, bits in enumerate((first, second))}
+    pairs = pd.DataFrame({"knob": "width", "a": [1, 2, 2], "b": [0, 0, 1]})
+    [alone], [one_of_three] = (verdict_table(rows, replicates).itertuples() for rows in (pairs.iloc[:1], pairs))
+    assert alone.p == one_of_three.p == alone.p_holm
+    assert one_of_three.p_holm >= 3 * one_of_three.p
 
 
 def test_only_common_seeds_on_the_same_digits_are_compared():

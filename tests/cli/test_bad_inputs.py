@@ -170,6 +170,8 @@ COMMANDS = [
     *((f"{reader} nope", "study nope: no such file, and no study of this name ships")
       for reader in ("results", "status", "report", "sensitivity", "verdicts")),
     ("compare abcd bcde", "cell abcd: the store holds none of that name"),
+    ("compare abcd bcde --margin abc", "--margin abc: a number of points is needed (for example 0.2)"),
+    ("verdicts --margin 0,5", "--margin 0,5: a number of points is needed (did you mean 0.5?)"),
     ("simulate --studies 19", "--studies 19: 20 or more are needed"),
     ("simulate --studies many", "--studies many: a whole number is needed"),
     ("verdicts --margin 0", "--margin 0: a number of points above 0 and below 100 is needed"),

@@ -98,7 +98,7 @@ def test_every_drawing_has_its_numbers_as_alternative_text_and_a_table_beside_it
 def test_every_table_stands_under_the_resolution_and_the_learning_rate_note(html, lab_results):
     for exhibit in EXHIBITS:
         before_table = html[html.index(f'<section id="{exhibit.name}"') :].split("<table>")[0]
-        assert f"Differences below {lab_results.resolution * 100:.2f} points" in before_table
+        assert f"Resolution {lab_results.resolution * 100:.2f} points" in before_table
         assert "holds at its learning rate" in before_table
 
 

@@ -39,7 +39,7 @@ def test_error_bars_reach_from_low_to_high(lab_results):
 
 def test_the_legend_tells_the_networks_and_the_resolution(lab_results):
     assert legend(draw_width_performance(width_table(lab_results), axes())) == [
-        f"not told apart ({lab_results.resolution * 100:.2f} points)", "relu (n = 5)"]  # fmt: skip
+        f"resolution ({lab_results.resolution * 100:.2f} points)", "relu (n = 5)"]  # fmt: skip
     names = legend(draw_depth_performance(depth_table(lab_results), axes()))
     assert {"keras relu (n = 5)", "keras tanh (n = 3 to 5)", "sklearn relu (n = 5)"} < set(names)
 
@@ -85,7 +85,7 @@ def test_plot_depth_performance_draws_a_table_of_the_six_public_columns():
     columns = ["depth", "activation", "accuracy", "low", "high", "resolution"]
     figure = plot_depth_performance(pd.DataFrame(rows, columns=columns))
     assert isinstance(figure, Figure)
-    assert legend(figure.axes[0]) == ["not told apart (0.30 points)", "relu", "tanh"]
+    assert legend(figure.axes[0]) == ["resolution (0.30 points)", "relu", "tanh"]
 
 
 def test_plot_depth_performance_without_a_table_reads_the_current_store(tmp_path, monkeypatch):

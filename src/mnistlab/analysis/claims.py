@@ -150,7 +150,8 @@ def _compare(claim: Claim, measured: Estimate | float, label: str, seconds_alone
     if _rounds_to(number, value):
         return "true", f"equals what was measured of {label}, to the digits printed"
     if low is not None and high is not None and low < high and _overlap(number, low, high):
-        return "inside band", f"inside the {exact.level * 100:.0f} % interval of {label}"
+        how = "inside" if low <= number.value <= high else "with its own interval or digits it meets"
+        return "inside band", f"{how} the {exact.level * 100:.0f} % interval of {label}"
     if factor := MACHINE_FACTORS.get(str(claim.column)):
         machine = f"within a factor of {factor} of {label} on the machine of these results"
         most = value if high is None else high

@@ -73,13 +73,10 @@ def _against_the_chosen(rows: pd.DataFrame, validation: NDArray[np.float64]) -> 
         a, b = (rows[side].to_numpy(dtype=int)[places] for side in ("a", "b"))
         _, part = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(len(validation),) * 2))
         for one in np.unique(part[a]):
-            own = np.flatnonzero(part == one)
-            inside = places[part[a] == one]
+            own, inside = np.flatnonzero(part == one), part[a] == one
             known = own[~np.isnan(validation[own])]
             chosen = known[validation[known].argmax()] if len(known) else None
-            kept[inside] = (
-                True if chosen is None else (rows[["a", "b"]].to_numpy(dtype=int)[inside] == chosen).any(axis=1)
-            )
+            kept[places[inside]] = chosen is None or ((a == chosen) | (b == chosen))[inside]
     return kept
 
 

@@ -57,7 +57,9 @@ class Sensitivity:
         One row per knob and level: knob, level (a number, a text, a truth value or None), accuracy (Estimate: mean over
         the cells at that level; by `permutation` adjusted for the other knobs), cells (their number).
     cells, seeds, collapsed : int
-        The cells with a network, the seeds that are done in all of them, and how many of these networks collapsed.
+        The cells with a network, the seeds that are done in all of them, and how many networks collapsed.
+    left_out : int
+        Cells with a collapsed network that are not among them: `permutation` does without.
     """
 
     metric: Literal["accuracy"]
@@ -71,6 +73,7 @@ class Sensitivity:
     cells: int
     seeds: int
     collapsed: int
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,9 +131,13 @@ def sensitivity(cells: pd.DataFrame, runs: pd.DataFrame, *, level: float = LEVEL
     grids, conditional_on = _factorials(knobs)
     method: Literal["anova", "permutation"] = "anova" if grids or knobs.empty else "permutation"
     names = [str(name) for name in knobs if name != conditional_on]
+    collapsed = accuracy < np.array([[collapse_threshold(n)] for n in cells["n_classes"]]).reshape(-1, 1)
+    if method == "permutation" and collapsed.any():
+        # One such cell, spread over the knobs of an additive model, would bend the accuracy at every level of each.
+        trained = sensitivity(cells.iloc[np.flatnonzero(~collapsed.any(axis=1))], runs, level=level)
+        return replace(trained, collapsed=int(collapsed.sum()), left_out=int(collapsed.any(axis=1).sum()))
     found = _anova(accuracy, grids, len(names)) if method == "anova" else _additive(accuracy, knobs)
     shares, higher, noise, residual = _shares(found, names, level=level, n=accuracy.size, n_seeds=accuracy.shape[1])
-    collapsed = accuracy < np.array([[collapse_threshold(n)] for n in cells["n_classes"]]).reshape(-1, 1)
     return Sensitivity(
         "accuracy", method, conditional_on, shares, higher, noise, residual,
         _effects(knobs, scores, runs, level), *accuracy.shape, int(collapsed.sum()),

@@ -22,12 +22,12 @@ from mnistlab.analysis.results import other_settings, replicates_by_cell
 MARGIN = 0.002
 """Two tenths of a point: what counts as equivalent unless somebody says otherwise (rule M9 of docs/measurement.md)."""
 ALPHA = 0.05
-_NODES, _OUTSIDE = 128, 1e-14  # of a sum that stands for an integral, and what it leaves out at either end
 MOST_SEEDS = 1_000  # nobody trains more to decide one question
 
 # What holds a comparison in place: cells that differ here were tested on other digits or by other rules (rule M1).
 _NEVER_PAIRED = ("dataset", "protocol")
 _OF_SHAPE = ("width", "depth", "layers")
+_NODES, _OUTSIDE = 128, 1e-14  # of a sum that stands for an integral, and what it leaves out at either end
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,9 +204,10 @@ def verdict_table(
     -------
     DataFrame
         The pairs that have a common seed on the same digits: knob, a, b, difference (Estimate of a less b: crossed; of
-        a single pair of networks kind "mcnemar", which knows no seeds), p, p_holm, verdict (of a against b), margin,
+        a single pair of networks kind "mcnemar", which knows no seeds and decides nothing), p, p_holm, verdict (of a
+        against b), margin,
         seeds (common ones), seeds_to_decide (further ones that would probably decide it: 0 where it is decided, NaN
-        where it is not known or not below a thousand).
+        where it is not known or more than a thousand).
 
     Raises
     ------
@@ -228,7 +229,8 @@ def verdict_table(
 class PairTests:
     """Differences of pairs and their spread, all arrays (n_pairs,); `pairs` as in `knob_pairs`.
 
-    `p` is that of each pair by itself; `p_in_family`, which is not smaller, that of one among others of its knob.
+    `p` is that of each pair by itself; `p_in_family`, which is not smaller, that of one among the `family_size` pairs
+    of its knob, those included of which nothing is known yet.
     """
 
     pairs: pd.DataFrame
@@ -236,17 +238,15 @@ class PairTests:
     spread: CrossedVariance
     p: NDArray[np.float64]
     p_in_family: NDArray[np.float64]
-
-    @property
-    def in_family(self) -> NDArray[np.bool_]:
-        """Whether a knob has other pairs, too."""
-        return self.pairs.groupby("knob")["knob"].transform("size").to_numpy(dtype=int) > 1
+    family_size: NDArray[np.int64]
 
     def by_family(self, adjust: Callable[[ArrayLike], NDArray[np.float64]]) -> NDArray[np.float64]:
         """What becomes of the p values of each knob by themselves, (n_pairs,)."""
         found = np.empty_like(self.p)
         for places in self.pairs.groupby("knob").indices.values():
-            found[places] = adjust(self.p_in_family[places])
+            # A pair of which nothing is known yet could be anything: once it is, no verdict has to be taken back.
+            unknown = np.ones(self.family_size[places[0]] - len(places))
+            found[places] = adjust(np.append(self.p_in_family[places], unknown))[: len(places)]
         return found
 
     def estimates(self, level: float) -> list[Estimate]:
@@ -277,8 +277,9 @@ def judge(tests: PairTests, margin: float, alpha: float, alpha_equivalence: floa
     _check(margin, alpha)
     alpha_equivalence = alpha if alpha_equivalence is None else alpha_equivalence
     p_holm = tests.by_family(holm)
-    different = p_holm < alpha
-    equivalent = np.abs(tests.difference) + half_width(tests.spread, alpha_equivalence) < margin
+    of_cells = tests.spread.n_seeds > 1  # one network of each says nothing of its cell (rule M8)
+    different = of_cells & (p_holm < alpha)
+    equivalent = of_cells & (np.abs(tests.difference) + half_width(tests.spread, alpha_equivalence) < margin)
     verdicts = np.select([different & (tests.difference > 0), different, equivalent],
                          ["better", "worse", "equivalent"], "undecided")  # fmt: skip
     open_ = np.flatnonzero(verdicts == "undecided")
@@ -294,6 +295,7 @@ def judge(tests: PairTests, margin: float, alpha: float, alpha_equivalence: floa
 def pair_tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> PairTests:
     """Differences of those pairs that have a common seed on the same digits."""
     numbers = {number: place for place, number in enumerate(replicates)}
+    planned = pairs["knob"].value_counts()
     pairs = pairs[pairs["a"].isin(numbers) & pairs["b"].isin(numbers)]
     places = tuple(pairs[side].map(numbers).to_numpy(dtype=int) for side in ("a", "b"))
     difference, spread = paired_differences(list(replicates.values()))
@@ -308,8 +310,9 @@ def pair_tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> Pai
         counts = (bits[0] & ~bits[1]).sum(), (bits[1] & ~bits[0]).sum()
         p[index] = mcnemar_midp(*counts)
         spread.by_digit[index] = (bits[0].astype(float) - bits[1]).var(ddof=1) / len(bits[0])
-    tests = PairTests(pairs, difference[places], spread, p, p.copy())
-    among_others = np.flatnonzero(tests.in_family & (spread.n_seeds > 1))
+    family_size = np.array([planned[knob] for knob in pairs["knob"]], dtype=np.int64)
+    tests = PairTests(pairs, difference[places], spread, p, p.copy(), family_size)
+    among_others = np.flatnonzero((family_size > 1) & (spread.n_seeds > 1))
     tests.p_in_family[among_others] = _p_among_others(tests.difference[among_others], spread.at(among_others))
     return tests
 
@@ -338,20 +341,33 @@ def _further_seeds(
 ) -> NDArray[np.float64]:
     """Seeds beyond those there are with which the difference, if it stays, is decided; NaN: unknown, or too many."""
     difference, now = tests.difference[chosen], tests.spread.at(chosen)
-    factors, among_others = tests.by_family(holm_factors)[chosen], tests.in_family[chosen]
+    factors, among_others = tests.by_family(holm_factors)[chosen], tests.family_size[chosen] > 1
 
-    def decided(n_seeds: NDArray[np.int64]) -> NDArray[np.bool_]:
-        then = now.with_seeds(n_seeds)
+    def different(then: CrossedVariance) -> NDArray[np.bool_]:
         p = np.where(among_others, _p_among_others(difference, then), _p_values(difference, then))
-        return (p * factors < alpha) | (np.abs(difference) + half_width(then, alpha_equivalence) < margin)
+        return p * factors < alpha
 
+    def equivalent(then: CrossedVariance) -> NDArray[np.bool_]:
+        return np.abs(difference) + half_width(then, alpha_equivalence) < margin
+
+    until_different = _seeds_until(different, now)
+    # Holm's procedure stops at the first pair that is not told apart: those behind it in their family wait for it.
+    order = pd.DataFrame({"knob": tests.pairs["knob"].to_numpy()[chosen], "p": tests.p_in_family[chosen],
+                          "until": until_different}).sort_values("p", kind="stable")  # fmt: skip
+    until_different = order.groupby("knob")["until"].cummax().sort_index().to_numpy()
+    further = np.minimum(until_different, _seeds_until(equivalent, now)) - now.n_seeds
+    return np.where(np.isfinite(further) & (now.n_seeds > 1), further, np.nan)
+
+
+def _seeds_until(decided: Callable[[CrossedVariance], NDArray[np.bool_]], now: CrossedVariance) -> NDArray[np.float64]:
+    """The least number of seeds above the present one with which that holds; infinite where it is not reached."""
     low, high = np.maximum(now.n_seeds, 1), now.n_seeds + MOST_SEEDS
-    known = (now.n_seeds > 1) & decided(high)
+    reached = decided(now.with_seeds(high))
     while (high - low > 1).any():  # what so many seeds decide more of them do, too
         middle = (low + high) // 2
-        enough = decided(middle)
+        enough = decided(now.with_seeds(middle))
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.where(known, (high - now.n_seeds).astype(float), np.nan)
+    return np.where(reached, high, np.inf)
 
 
 def holm_factors(p: ArrayLike) -> NDArray[np.float64]:

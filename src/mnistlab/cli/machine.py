@@ -73,7 +73,7 @@ def simulate(*, studies: Whole | None = None, json: Json = False) -> int:
     if json:
         emit_json(wording.simulation_json(promises))
     else:
-        emit(formatting.text_table(*wording.promise_cells(promises), terminal_width()))
+        emit(wording.promises_text(promises, terminal_width()))
     return 7 if any(promise.kept is False for promise in promises) else 0
 
 

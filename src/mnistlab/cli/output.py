@@ -69,6 +69,20 @@ def _whole(_kind: Any, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]  # cyclopts by itself takes 3.5 for 4
+
+
+def _points(_kind: Any, tokens: Sequence[Token]) -> float:
+    (token,) = tokens
+    try:
+        return float(token.value)
+    except ValueError:
+        hint = f"did you mean {token.value.replace(',', '.')}?" if "," in token.value else "for example 0.2"
+        raise ConfigurationError(
+            f"{token.keyword} {token.value or repr('')}", "a number of points is needed", hint
+        ) from None
+
+
+Points = Annotated[float, Parameter(converter=_points)]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document on stdout.")]
 
 

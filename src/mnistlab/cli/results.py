@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from mnistlab import answers, formatting, lab, wording
 from mnistlab.cli import documents
-from mnistlab.cli.output import Json, Where, emit, emit_json, terminal_width
+from mnistlab.cli.output import Json, Points, Where, emit, emit_json, terminal_width
 from mnistlab.errors import ConfigurationError
 
 
@@ -41,7 +41,7 @@ def results(
 
 
 def verdicts(
-    study: str | None = None, /, *, margin: float | None = None, json: Json = False, where: Where | None = None
+    study: str | None = None, /, *, margin: Points | None = None, json: Json = False, where: Where | None = None
 ) -> None:
     """Say for every knob of a study which setting is better, worse, equivalent or undecided.
 
@@ -61,7 +61,7 @@ def verdicts(
 
 
 def compare(
-    a: str, b: str, /, *, study: str | None = None, margin: float | None = None, json: Json = False,
+    a: str, b: str, /, *, study: str | None = None, margin: Points | None = None, json: Json = False,
     where: Where | None = None,
 ) -> None:  # fmt: skip
     """Say whether a cell is better than another, worse or equivalent, or what would decide it.

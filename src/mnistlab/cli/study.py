@@ -12,6 +12,7 @@ from mnistlab import formatting, lab
 from mnistlab.cli import documents
 from mnistlab.cli.output import (
     Json,
+    Points,
     ProgressLine,
     Where,
     Whole,
@@ -88,7 +89,7 @@ def run(
     budget: str | None = None,
     seeds: Whole | None = None,
     until_decided: Annotated[bool, Parameter(negative="")] = False,
-    margin: float | None = None,
+    margin: Points | None = None,
     max_seeds: Whole | None = None,
     engine: str = "auto",
     workers: Whole | None = None,

@@ -348,7 +348,8 @@ class Store:
             None, or several, are named so.
         """
         labels = [row["label"] for row in self._cell_rows(study)]
-        return _only("cell", text, self._cells_named(text, study), did_you_mean(text, labels))
+        near = did_you_mean(text, labels) if labels else "`mnistlab results` shows what is done"
+        return _only("cell", text, self._cells_named(text, study), near)
 
     def _cells_named(self, text: str, study: str | None = None) -> list[str]:
         cells = [(row["id"], row["label"]) for row in self._cell_rows(study)]

@@ -90,11 +90,11 @@ def _networks(rows: "pd.DataFrame") -> str:
 
 
 def _draw_resolution(table: "pd.DataFrame", ax: "Axes") -> None:
-    """A band below the best cell: what lies in it cannot be told apart from it with these seeds."""
+    """A band below the best cell, as deep as the resolution: differences that these seeds often miss."""
     resolution = table["resolution"].max()
     if resolution > 0:
         top = table["accuracy"].max()
-        ax.axhspan(top - resolution, top, color=BAND, zorder=0, label=f"not told apart ({points(resolution)})")
+        ax.axhspan(top - resolution, top, color=BAND, zorder=0, label=f"resolution ({points(resolution)})")
     elif len(table):
         ax.plot([], [], linestyle="none", label="no resolution yet")
 
