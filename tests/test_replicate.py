@@ -87,19 +87,11 @@ def test_calls_that_a_budget_ends_come_to_what_one_call_comes_to(study, trained,
 
 
 @pytest.mark.slow
-def test_a_study_is_adaptive_until_it_is_run_with_the_same_seeds_everywhere(study, trained):
+def test_verdicts_of_an_adaptive_study_are_those_of_its_own_margin(trained):
     places, _, _ = trained
-    store = mnistlab.open_store(places.store)
-    assert store.adaptive("widths") == (list(range(20)), 0.02)
+    assert mnistlab.open_store(places.store).adaptive("widths") == (list(range(20)), 0.02)
     with pytest.raises(ConfigurationError, match=r"--margin 1: the seeds of widths went where 2 points were undecided"):
         mnistlab.verdicts("widths", margin=0.01, places=places)
-    before = seeds_of(places)
-    mnistlab.run(CONFIG, seeds=3, places=places)
-    assert store.adaptive("widths") is None
-    assert mnistlab.verdicts("widths", places=places).looks == ()
-    assert seeds_of(places) == before  # what has finished stays
-    mnistlab.run(study, places=places)
-    assert mnistlab.verdicts("widths", places=places).looks == (5, 10, 20)
 
 
 @pytest.mark.slow
@@ -131,3 +123,17 @@ def test_a_margin_or_a_number_of_seeds_that_means_nothing_is_refused(margin, max
 def test_an_adaptive_study_takes_no_seeds_from_outside(study):
     with pytest.raises(ConfigurationError, match="--seeds 3: the study gives seeds where verdicts are open"):
         mnistlab.plan(study, seeds=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"margin": 0.01, "max_seeds": 20}, {"margin": 0.02, "max_seeds": 10}, None])
+def test_a_study_whose_seeds_were_given_out_goes_on_as_it_was_begun(trained, options):
+    places, summary, _ = trained
+    other = (
+        mnistlab.load_config({**CONFIG, "seeds": 3}) if options is None else mnistlab.until_decided(CONFIG, **options)
+    )
+    said = r"study widths: its seeds were given out by --until-decided --margin 2 --max-seeds 20 \(say the same"
+    with pytest.raises(ConfigurationError, match=said):
+        mnistlab.run(other, places=places)
+    assert mnistlab.verdicts("widths", places=places).looks == (5, 10, 20)
+    assert summary.to_do == 0

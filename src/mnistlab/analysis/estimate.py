@@ -16,7 +16,8 @@ class Estimate:
     level : float
         Confidence level, a fraction in (0, 1).
     n : int
-        Networks the value rests on; test digits for the kinds `wilson`, `exact` and `mcnemar`, repeats for `median`.
+        Networks the value rests on; test digits for the kinds `wilson`, `exact` and `mcnemar` (studies, where these are
+        simulated), repeats for `median`.
     kind : str
         The method: `crossed`, `wilson`, `t`, `jackknife`, `exact`, `prediction`, `median`; `mcnemar` (two single
         networks), `corrected` (Nadeau and Bengio), `delta` (of a fitted law).
