@@ -5,7 +5,7 @@ import pytest
 from mnistlab.analysis import simulation
 from mnistlab.analysis.intervals import t_interval
 
-STUDIES = 100
+STUDIES = 50
 
 
 @pytest.mark.slow
