@@ -188,6 +188,16 @@ def test_a_pair_waits_for_those_of_its_family_that_are_surer():
     assert alone["seeds_to_decide"].iloc[0] < 100
 
 
+def test_single_networks_neither_decide_nor_hold_up_the_others_of_their_family():
+    first, second, third = study(np.random.default_rng(15), 3, 4, seed_effect=0.05, lead=0.02)
+    seeds = [(0, 1, 2, 3), (0, 1, 2, 3), (3, 4, 5, 6)]
+    table = verdicts_of(first, third, second, seeds=seeds, margin=1e-4).set_index(["a", "b"])
+    assert table["seeds"].tolist() == [4, 1, 1]
+    assert table["p_holm"].tolist()[1:] == [1, 1]
+    assert table["p"].iloc[1] < 1
+    assert not math.isnan(table["seeds_to_decide"].iloc[0])
+
+
 def test_pairs_of_which_nothing_is_known_yet_count_in_their_family():
     first, second = study(np.random.default_rng(14), 2, 6, seed_effect=0.1, lead=0.012)
     replicates = {n: Replicates(tuple(range(6)), "d", bits) for n, bits in enumerate((first, second))}

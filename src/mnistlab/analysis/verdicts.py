@@ -314,6 +314,7 @@ def pair_tests(pairs: pd.DataFrame, replicates: Mapping[int, Replicates]) -> Pai
     tests = PairTests(pairs, difference[places], spread, p, p.copy(), family_size)
     among_others = np.flatnonzero((family_size > 1) & (spread.n_seeds > 1))
     tests.p_in_family[among_others] = _p_among_others(tests.difference[among_others], spread.at(among_others))
+    tests.p_in_family[(family_size > 1) & (spread.n_seeds == 1)] = 1.0  # of their cells nothing is known yet (rule M8)
     return tests
 
 
