@@ -87,6 +87,14 @@ def test_an_open_verdict_of_an_adaptive_study_says_what_becomes_of_it(wants, sai
     assert "adaptive, looks at 5, 10 seeds" in text
 
 
+def test_sensitivity_text_of_cells_that_all_collapsed_says_so(plant):
+    shapes = ((8, 1), (16, 1), (16, 2))
+    study = plant([(Cell(Architecture((width,) * depth)), 0.1, ("done",) * 3) for width, depth in shapes])
+    found = sensitivity(study.cells, study.runs)
+    assert (found.cells, found.collapsed, found.left_out) == (0, 9, 3)
+    assert wording.sensitivity_text(found, 200).startswith("Networks collapsed (accuracy near guessing) in all 3 cells")
+
+
 CLAIMS = """\
 | Nodes | Accuracy | Training Time (s) | Parameters | Memory |
 |---|---|---|---|---|

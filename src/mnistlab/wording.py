@@ -189,8 +189,7 @@ def sensitivity_json(found: "Sensitivity", study: str | None) -> dict[str, Any]:
         study=study, metric=found.metric, method=found.method, conditional_on=found.conditional_on,
         shares=found.shares.to_dict("records"), higher_interactions=found.higher_interactions,
         seed_noise=found.seed_noise, residual=found.residual, effects=effects, cells=found.cells, seeds=found.seeds,
-        collapsed=found.collapsed,
-        left_out=found.left_out,
+        collapsed=found.collapsed, left_out=found.left_out,
     )  # fmt: skip
 
 
@@ -204,6 +203,10 @@ def sensitivity_text(found: "Sensitivity", width: int) -> str:
 
 
 def _sensitivity_notes(found: "Sensitivity") -> list[str]:
+    if found.left_out and not found.cells:
+        return [
+            f"Networks collapsed (accuracy near guessing) in all {found.left_out:,} cells: nothing is left to share out."
+        ]
     if not found.cells:
         return ["No seed is finished in all cells that have any: no shares yet."]
     if found.residual is None:
