@@ -205,7 +205,7 @@ def sensitivity_text(found: "Sensitivity", width: int) -> str:
 def _sensitivity_notes(found: "Sensitivity") -> list[str]:
     if found.left_out and not found.cells:
         return [
-            f"Networks collapsed (accuracy near guessing) in all {found.left_out:,} cells: nothing is left to share out."
+            f"Networks collapsed (accuracy near guessing) in all {found.left_out:,} cells: nothing is left to share."
         ]
     if not found.cells:
         return ["No seed is finished in all cells that have any: no shares yet."]
