@@ -23,24 +23,62 @@ def planted_study(truth, *, n_digits=1000, n_classes=10, members=1):
         size = _size(cell, n_digits, n_classes)
         cells.append({"cell": cell.id, "label": cell.label, **cell.settings(), "n_classes": n_classes,
                       "architecture_key": architecture_key(cell, size), "parameters": size.parameters,
+                      "n_train": round(54_000 * cell.split.train_fraction), "n_validation": 6_000, "n_test": n_digits,
                       "flops_per_step": size.flops_per_step,
                       "steps_per_epoch": size.steps_per_epoch})  # fmt: skip
         for seed, status in enumerate(statuses):
             score = hard + luck[seed] + 0.05 * random.standard_normal() + random.standard_normal(n_digits)
             correct = score > -norm.ppf(accuracy) * np.sqrt(1 + 1.5**2 + 0.1**2)
             runs.append(_run(cell, seed, status, correct, size, members, random))
-        measurements.append({"architecture_key": architecture_key(cell, size), "seconds_per_step": 0.001,
-                             "peak_bytes": None, "parameter_bytes": 16 * size.parameters,
+        measurements.append({"architecture_key": architecture_key(cell, size), "framework": cell.framework,
+                             "environment": "e" * 16, "seconds_per_step": 0.001, "peak_bytes": None,
+                             "parameter_bytes": 16 * size.parameters,
                              "inference_us_per_image": 2.5, "energy_joules": None})  # fmt: skip
     return SimpleNamespace(cells=pd.DataFrame(cells), runs=pd.DataFrame(runs, columns=_RUN_COLUMNS),
-                           measurements=pd.DataFrame(measurements))  # fmt: skip
+                           measurements=pd.DataFrame(measurements, columns=_PROBE_COLUMNS))  # fmt: skip
 
 
-_NUMBERS = ("epochs_done", "data_seconds", "compile_seconds", "steps_seconds", "evaluation_seconds", "test_accuracy",
-            "test_n", "test_log_loss", "test_brier", "test_macro_f1", "test_ece", "test_ece_floor",
+def planted_evidence(truth, **rest):
+    """The same as `Evidence`: with epochs that approach each run's accuracies, perfect calibration, and digits."""
+    from mnistlab.analysis.evidence import Evidence, TestDigits
+    from mnistlab.records import PartLabels
+
+    study, random = planted_study(truth, **rest), np.random.default_rng(12)
+    done = study.runs[study.runs["status"] == "done"]
+    epochs = [
+        {"run": run["run"], "epoch": epoch, "train_loss": left, "validation_loss": 0.5 * left + 0.002 * epoch,
+         **{part: run[part] - left / 10 for part in ("validation_accuracy", "test_accuracy")}}
+        for run in done.to_dict("records")
+        for epoch in range(1, int(run["epochs_done"]) + 1)
+        for left in [2.0 ** -epoch]
+    ]  # fmt: skip
+    confidence = np.linspace(0.3, 1, 15)
+    bins = [{"run": run["run"], "cell": run["cell"], "bin": number, "count": int(run["test_n"] // 15),
+             "confidence": confidence[number], "accuracy": confidence[number]}
+            for run in done.to_dict("records") for number in range(15)]  # fmt: skip
+    digits = None
+    if len(done):
+        n = int(done["test_n"].iloc[0])
+        labels = np.arange(n, dtype=np.uint8) % 10
+        right = np.stack([np.unpackbits(bits, count=n) for bits in done["test_bits"]]).astype(bool)
+        predicted = np.where(right, labels, (labels + 1 + random.integers(3, size=right.shape)) % 10).astype(np.uint8)
+        on = PartLabels("mnist", "test", 10, np.arange(60_000, 60_000 + n, dtype=np.int32), labels)
+        images = random.integers(256, size=(n, 28, 28), dtype=np.uint8)
+        digits = TestDigits(on, tuple("0123456789"), pd.DataFrame(predicted, index=list(done["run"])), images)
+    return Evidence("lab", study.cells, study.runs, pd.DataFrame(epochs, columns=_EPOCH_COLUMNS), study.measurements,
+                    pd.DataFrame(bins, columns=_BIN_COLUMNS), digits)  # fmt: skip
+
+
+_NUMBERS = ("epochs_done", "best_epoch", "import_seconds", "idle_seconds", "data_seconds", "compile_seconds",
+            "steps_seconds", "evaluation_seconds", "test_accuracy", "test_n",
+            "test_log_loss", "test_brier", "test_macro_f1", "test_ece", "test_ece_floor",
             "validation_accuracy")  # fmt: skip
+_PROBE_COLUMNS = ("architecture_key", "framework", "environment", "seconds_per_step", "peak_bytes", "parameter_bytes",
+                  "inference_us_per_image", "energy_joules")  # fmt: skip
+_EPOCH_COLUMNS = ("run", "epoch", "train_loss", "validation_loss", "validation_accuracy", "test_accuracy")
+_BIN_COLUMNS = ("run", "cell", "bin", "count", "confidence", "accuracy")
 _RUN_COLUMNS = ("run", "cell", "seed", "status", "stopped_by", "engine", "members", "environment", "differences",
-                "test_labels", "test_bits", *_NUMBERS)  # fmt: skip
+                "test_labels", "test_bits", "epochs_asked", *_NUMBERS)  # fmt: skip
 
 
 def _size(cell, n_digits, n_classes):
@@ -53,7 +91,8 @@ def _size(cell, n_digits, n_classes):
 
 def _run(cell, seed, status, correct, size, members, random):
     row = {"run": Run(cell, seed).id, "cell": cell.id, "seed": seed, "status": status, "engine": "reference",
-           "members": members, "environment": "e" * 16, "differences": "[]"}  # fmt: skip
+           "members": members, "environment": "e" * 16, "differences": "[]",
+           "epochs_asked": cell.training.epochs}  # fmt: skip
     if cell.framework == "sklearn":
         row["differences"] = json.dumps(["one random_state for everything"])
     if status != "done":
@@ -62,7 +101,9 @@ def _run(cell, seed, status, correct, size, members, random):
     stopped = "early_stopping" if cell.training.early_stopping_patience and seed % 3 else "epochs"
     steps = 1e-3 * size.steps_per_epoch * cell.training.epochs * (1 + size.parameters / 1e6) * random.uniform(0.95, 1.1)
     return {**row, "stopped_by": stopped, "epochs_done": cell.training.epochs - (stopped != "epochs") * (seed + 5.0),
-            "data_seconds": 0.4, "compile_seconds": 1.5, "steps_seconds": steps, "evaluation_seconds": 0.3,
+            "best_epoch": np.nan if stopped == "epochs" else cell.training.epochs - seed - 10.0,
+            "import_seconds": 0.2, "idle_seconds": 0.1, "data_seconds": 0.4, "compile_seconds": 1.5,
+            "steps_seconds": steps, "evaluation_seconds": 0.3,
             "test_accuracy": accuracy, "test_n": correct.size, "test_labels": "d" * 16,
             "test_bits": np.packbits(correct), "test_log_loss": 3 * (1 - accuracy), "test_brier": 1.5 * (1 - accuracy),
             "test_macro_f1": accuracy - 0.001, "test_ece": 0.006, "test_ece_floor": 0.003,
@@ -94,10 +135,43 @@ def _lab():
     ]
 
 
+def _more():
+    """What the figures of all other knobs need: orders, combinations, fractions, and each switch on."""
+
+    def base(**rest):
+        return Cell(Architecture((64,) * 4, **{k: rest.pop(k) for k in ("dropout", "batch_norm") if k in rest}), **rest)
+
+    orders = (("relu", "sigmoid", "tanh"), ("tanh", "sigmoid", "relu"), ("sigmoid", "tanh", "relu"))
+    done = ("done",) * 5
+    return [
+        *((Cell(Architecture((32,) * 3, order)), 0.965 - 0.003 * n, done) for n, order in enumerate(orders)),
+        (Cell(Architecture((256, 256))), 0.98, done),
+        *((base(split=Split(train_fraction=share)), 0.974 - 0.01 * (share**-0.5 - 1), done)
+          for share in (0.0625, 0.125, 0.5, 0.75)),
+        (base(batch_norm=True), 0.976, done),
+        (base(dropout=0.2), 0.975, done),
+        (base(training=Training(schedule="cosine")), 0.978, done),
+        (base(training=Training(epochs=30)), 0.976, done),
+        (base(training=Training(learning_rate=0.01)), 0.95, done),
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def plant():
     """The maker of a study: see `planted_study`."""
     return planted_study
+
+
+@pytest.fixture(scope="session")
+def plant_evidence():
+    """The maker of what is known of a planted study: see `planted_evidence`."""
+    return planted_evidence
+
+
+@pytest.fixture(scope="session")
+def lab_evidence():
+    """Everything known of the small course lab of `lab_results`."""
+    return planted_evidence([*_lab(), *_more()])
 
 
 @pytest.fixture(scope="session")

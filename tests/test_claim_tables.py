@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mnistlab.claim_tables import read_claims
-from mnistlab.formatting import results_text
+from mnistlab.tabulation import results_text
 
 # Two tables as they stand in the document mnistlab started from, the end of a code line before the first header.
 ORIGINAL = """\

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from mnistlab import formatting
+from mnistlab import formatting, tabulation
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.results import ResultsTable
 
@@ -78,7 +78,7 @@ def test_a_document_carries_its_schema_version():
 
 
 def test_results_json_has_every_public_key_and_survives_a_round_trip(lab_results):
-    answer = formatting.results_json(lab_results, "lab")
+    answer = tabulation.results_json(lab_results, "lab")
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
     assert (answer["schema_version"], answer["study"], answer["resolution"]) == (1, "lab", lab_results.resolution)
     row = answer["rows"][0]
@@ -95,14 +95,14 @@ def test_results_json_has_every_public_key_and_survives_a_round_trip(lab_results
 
 
 def test_whole_settings_stay_whole_where_other_cells_have_none(lab_results):
-    patience = [row["training"]["early_stopping_patience"] for row in formatting.results_json(lab_results, "x")["rows"]]
+    patience = [row["training"]["early_stopping_patience"] for row in tabulation.results_json(lab_results, "x")["rows"]]
     assert 5 in patience
     assert None in patience
     assert not any(isinstance(value, float) for value in patience)
 
 
 def test_results_csv_is_flat_and_holds_fractions(lab_results):
-    rows = list(csv.DictReader(io.StringIO(formatting.results_csv(lab_results))))
+    rows = list(csv.DictReader(io.StringIO(tabulation.results_csv(lab_results))))
     assert len(rows) == len(lab_results.rows)
     accuracy = lab_results.rows["accuracy"][0]
     assert [float(rows[0][name]) for name in ("accuracy", "accuracy_low", "accuracy_high", "accuracy_n")] == [
@@ -146,7 +146,7 @@ def test_columns_are_dropped_from_the_right_and_labels_shortened():
 
 
 def test_results_text_begins_with_the_resolution_and_the_learning_rate(lab_results):
-    text = formatting.results_text(lab_results, 100)
+    text = tabulation.results_text(lab_results, 100)
     assert text.startswith("Resolution ")
     assert "are missed with these seeds." in text
     assert "holds at its learning rate" in text
@@ -157,14 +157,14 @@ def test_results_text_begins_with_the_resolution_and_the_learning_rate(lab_resul
 def test_results_text_says_why_there_is_no_resolution(lab_results):
     rows = lab_results.rows
     one_seed = ResultsTable(rows[rows["seeds"] == 1], None)
-    assert "One seed: no resolution yet." in formatting.results_text(one_seed, 80)
+    assert "One seed: no resolution yet." in tabulation.results_text(one_seed, 80)
     nothing = ResultsTable(rows.iloc[:0], None)
-    assert "No finished run: no resolution yet." in formatting.results_text(nothing, 80)
-    assert "No two cells" in formatting.resolution_note(ResultsTable(rows[rows["seeds"] == 5].head(1), None))
+    assert "No finished run: no resolution yet." in tabulation.results_text(nothing, 80)
+    assert "No two cells" in tabulation.resolution_note(ResultsTable(rows[rows["seeds"] == 5].head(1), None))
 
 
 def test_what_cannot_be_measured_is_told_from_what_was_not(lab_results):
-    columns, rows = formatting.results_cells(lab_results.rows)
+    columns, rows = tabulation.results_cells(lab_results.rows)
     assert rows[0][columns.index("peak memory")] == "not measurable here"
     assert rows[0][columns.index("state memory")] == "51 kB"
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnistlab.answers import compare, findings, results, sensitivity, verdicts, verify
+    from mnistlab.answers import compare, exhibits, figure, findings, results, sensitivity, verdicts, verify
     from mnistlab.lab import (
         bench,
         data_fetch,
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "bench", "compare", "data_fetch", "data_show", "doctor", "export", "findings", "load_config", "open_store", "plan",
-    "predict", "report", "rescue", "results", "run", "sensitivity", "settings", "show", "simulate", "status",
-    "until_decided", "verdicts", "verify",
+    "bench", "compare", "data_fetch", "data_show", "doctor", "exhibits", "export", "figure", "findings",
+    "load_config", "open_store", "plan", "predict", "report", "rescue", "results", "run", "sensitivity", "settings",
+    "show", "simulate", "status", "until_decided", "verdicts", "verify",
 ]  # fmt: skip
 
 

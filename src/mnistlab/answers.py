@@ -5,10 +5,11 @@ None means the study run last. A study that has not been run yet has answers wit
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnistlab.errors import ConfigurationError, DataError
+from mnistlab.errors import ConfigurationError, DataError, did_you_mean
 from mnistlab.places import Places
 from mnistlab.store.tables import Store, open_store
 from mnistlab.study import load_config
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mnistlab.analysis.claims import JudgedClaim
+    from mnistlab.analysis.evidence import Evidence, TestDigits
     from mnistlab.analysis.results import ResultsTable
     from mnistlab.analysis.sensitivity import Sensitivity
     from mnistlab.analysis.verdicts import Verdicts
+    from mnistlab.exhibits.base import Shown
 
 MAX_CLAIMS_BYTES = 20_000_000
 
@@ -47,6 +50,79 @@ def results(
     # A name the store does not hold has no rows, and without a name there is none to have them.
     name = study_name(opened, study) or ""
     return results_table(opened.cell_table(name), opened.runs(name, bits=True), opened.measurements())
+
+
+def evidence(study: str | None = None, *, places: Places | None = None) -> "Evidence":
+    """Everything the store holds of a study, read once, for whoever shows it.
+
+    Raises
+    ------
+    ConfigurationError
+        As of `results`.
+    """
+    from mnistlab.analysis.evidence import Evidence
+
+    places = places or Places.find()
+    store = open_store(places.store)
+    name = study_name(store, study) or ""
+    runs = store.runs(name, bits=True)
+    return Evidence(name, store.cell_table(name), runs, store.epochs(name), store.measurements(),
+                    store.reliability(name), _test_digits(store, name, runs, places), store.adaptive(name))  # fmt: skip
+
+
+def _test_digits(store: Store, study: str, runs: "pd.DataFrame", places: Places) -> "TestDigits | None":
+    """The digits most networks were tested on, with their pictures where the cache has them: nothing is fetched."""
+    from mnistlab.analysis.evidence import TestDigits
+    from mnistlab.datasets import catalog
+
+    tested = runs.loc[runs["status"] == "done", "test_labels"].mode()
+    if tested.empty:
+        return None
+    on = store.part_labels(tested.iloc[0])
+    names, images = tuple(map(str, range(on.n_classes))), None
+    with suppress(DataError, ConfigurationError):
+        dataset = catalog.load(on.dataset, places.data_dir)
+        names, images = dataset.info.class_names, dataset.images[on.indices]
+    return TestDigits(on, names, store.predicted(tested.iloc[0], study), images)
+
+
+def figure(name: str, study: str | None = None, *, places: Places | None = None) -> "Shown":
+    """One exhibit of a study: its question, table, drawing and caption.
+
+    Parameters
+    ----------
+    name : str
+        One of those that `exhibits` lists.
+    study : str, optional
+    places : Places, optional
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such exhibit; as of `results`.
+    """
+    from mnistlab.exhibits.base import Shown
+    from mnistlab.exhibits.catalog import EXHIBITS
+
+    named = {exhibit.name: exhibit for exhibit in EXHIBITS}
+    if name not in named:
+        raise ConfigurationError(f"figure {name}", "there is no such exhibit", did_you_mean(name, named))
+    return Shown(named[name], evidence(study, places=places))
+
+
+def exhibits(study: str | None = None, *, places: Places | None = None) -> "list[Shown]":
+    """Everything there is to show of a study, in the order of its report; those without data among them.
+
+    Raises
+    ------
+    ConfigurationError
+        As of `results`.
+    """
+    from mnistlab.exhibits.base import Shown
+    from mnistlab.exhibits.catalog import EXHIBITS
+
+    known = evidence(study, places=places)
+    return [Shown(exhibit, known) for exhibit in EXHIBITS]
 
 
 def sensitivity(study: str | None = None, *, places: Places | None = None) -> "Sensitivity":

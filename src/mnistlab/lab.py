@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mnistlab import formatting, replicate
 from mnistlab import places as found_places
 from mnistlab import study as studies
-from mnistlab.answers import results, study_name
+from mnistlab.answers import evidence, study_name
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset
@@ -340,7 +340,7 @@ def report(study: str | None = None, *, places: Places | None = None) -> Path:
     if name is None or state is None:
         raise ConfigurationError(f"study {name}" if name else str(places.store), "nothing has been run yet",
                                  f"mnistlab run {study or 'smoke'}")  # fmt: skip
-    return write_report(name, results(name, places=places), state, places.reports / f"{name}.html")
+    return write_report(evidence(name, places=places), state, places.reports / f"{name}.html")
 
 
 def show(run: str, *, places: Places | None = None) -> RunDetail:

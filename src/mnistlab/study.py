@@ -6,6 +6,7 @@ one line with the key or flag as its user wrote it. Nothing is trained, fetched 
 """
 
 import hashlib
+import html
 import importlib.resources
 import itertools
 import math
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mnistlab.errors import ConfigurationError, InvalidFieldError, did_you_mean
+from mnistlab.formatting import html_table, printable
 from mnistlab.spec import MAX_DEPTH, Architecture, Cell, Check, Features, Run, Split, Training
 
 DEFAULT_SEEDS = 3
@@ -59,6 +61,13 @@ class Study:
     until_margin: float | None = None
     words: str = field(default="", compare=False)
     folder: Path = field(default=Path(), compare=False)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many cells and seeds, and every cell by its label and id."""
+        n_cells, n_seeds = len(self.cells), len(self.seeds)
+        counts = f"{n_cells:,} cell{'s' * (n_cells != 1)} × {n_seeds:,} seed{'s' * (n_seeds != 1)}"
+        table = html_table(["cell", "id"], [[cell.label, cell.id] for cell in self.cells])
+        return f"<p>Study <strong>{html.escape(printable(self.name))}</strong>: {counts}</p>{table}"
 
 
 @dataclass(frozen=True, slots=True)

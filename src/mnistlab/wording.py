@@ -4,6 +4,7 @@ Light, like `formatting`, which says how each number is written. It prints nothi
 """
 
 import dataclasses
+import html
 import math
 import textwrap
 from collections import Counter
@@ -13,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.formatting import (
     NOTHING,
-    RATE_NOTE,
     Cells,
-    cell_json,
     document,
+    html_table,
     percent,
     printable,
     seconds,
-    setting,
     size,
     spread,
     table_cells,
@@ -28,6 +27,7 @@ from mnistlab.formatting import (
     to_json,
     with_spread,
 )
+from mnistlab.tabulation import RATE_NOTE, cell_json, setting
 
 if TYPE_CHECKING:
     from mnistlab.analysis.claims import JudgedClaim
@@ -81,6 +81,19 @@ def verdicts_text(found: "Verdicts", width: int) -> str:
         own = dataclasses.replace(found, rows=rows)
         parts.append(f"{knob}\n{text_table(*verdict_cells(own), width)}")
     return "\n\n".join(parts)
+
+
+def verdicts_html(found: "Verdicts") -> str:
+    """What a notebook shows of verdicts: the sentence of a single one, else the table of every knob."""
+    if found.rows.empty:
+        return f"<p>{verdicts_text(found, 1000)}</p>"
+    if len(found.rows) == 1:
+        return f"<p>{html.escape(comparison_text(found, 1000))}</p>"
+    parts = [f"<p>{html.escape(replication_note(found))}</p>"]
+    for knob, rows in found.rows.groupby("knob", sort=False):
+        table = html_table(*verdict_cells(dataclasses.replace(found, rows=rows)))
+        parts.append(f"<h4>{html.escape(str(knob))}</h4>{table}")
+    return "".join(parts)
 
 
 def replication_note(found: "Verdicts") -> str:
@@ -200,6 +213,13 @@ def sensitivity_text(found: "Sensitivity", width: int) -> str:
         return "\n".join(notes)
     tables = [text_table(*cells, width) for cells in (share_cells(found), effect_cells(found)) if cells[1]]
     return "\n\n".join(["\n".join(notes), *tables])
+
+
+def sensitivity_html(found: "Sensitivity") -> str:
+    """What a notebook shows of it: the notes and both tables."""
+    notes = f"<p>{html.escape(' '.join(_sensitivity_notes(found)))}</p>"
+    tables = (share_cells(found), effect_cells(found)) if found.residual is not None else ()
+    return "".join([notes, *(html_table(*cells) for cells in tables if cells[1])])
 
 
 def _sensitivity_notes(found: "Sensitivity") -> list[str]:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from mnistlab.analysis.claims import judge_claims
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.claim_tables import read_claims
-from mnistlab.formatting import document, results_text
+from mnistlab.formatting import document
 from mnistlab.spec import Architecture, Cell, Training
+from mnistlab.tabulation import results_text
 
 WIDTHS = (4, 32, 64, 128, 512, 2056)
 INVENTED = ("3,214", "25,962", "51,914", "103,818", "415,242", "1,661,962")

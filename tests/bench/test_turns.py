@@ -10,9 +10,10 @@ from mnistlab.bench import sides, turns
 from mnistlab.bench.sides import Side, sides_of
 from mnistlab.bench.turns import Timed, bench, rows_of
 from mnistlab.errors import MachineError
-from mnistlab.formatting import bench_cells, document, text_table
+from mnistlab.formatting import document, text_table
 from mnistlab.instruments.resources import usable_cores
 from mnistlab.spec import Architecture
+from mnistlab.tabulation import bench_cells
 
 ROW = {
     "hidden_layer_sizes", "activation", "framework", "batch_size", "engine", "variant", "members", "processes",

@@ -7,7 +7,7 @@ VERBS = {
     "run", "plan", "load_config", "results", "sensitivity", "verdicts", "compare", "verify", "status", "show", "report",
     "predict", "export",
     "open_store", "data_fetch", "data_show", "doctor", "rescue", "settings", "bench", "until_decided", "findings",
-    "simulate",
+    "simulate", "figure", "exhibits",
 }  # fmt: skip
 LOADED = """
 import sys
@@ -35,6 +35,7 @@ import sys, mnistlab
 assert not [name for name in ("numpy", "mnistlab.lab", "mnistlab.study") if name in sys.modules]
 assert {VERBS} <= set(dir(mnistlab)) and {VERBS} == set(mnistlab.__all__)
 import mnistlab.plan, mnistlab.export, mnistlab.report.html, mnistlab.bench.turns  # modules of the same name as a verb
+import mnistlab.exhibits.catalog
 for verb in mnistlab.__all__:
     assert callable(getattr(mnistlab, verb)), verb
     assert getattr(mnistlab, verb) in [vars(room).get(verb) for room in (mnistlab.lab, mnistlab.answers)], verb

@@ -1,4 +1,4 @@
-"""A number with its uncertainty: the shape every measured value has from here to the page. No import of its own."""
+"""A number with its uncertainty: the shape every measured value has from here to the page."""
 
 from dataclasses import dataclass
 
@@ -29,3 +29,9 @@ class Estimate:
     level: float = 0.95
     n: int = 0
     kind: str = "t"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: `0.9742 ± 0.0021 (5)`."""
+        from mnistlab.formatting import with_spread
+
+        return with_spread(self)

@@ -43,6 +43,12 @@ class ResultsTable:
     rows: pd.DataFrame
     resolution: float | None
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the note on the resolution and the table, as `mnistlab results` prints them."""
+        from mnistlab.tabulation import results_html
+
+        return results_html(self)
+
 
 def collapse_threshold(n_classes: int) -> float:
     """Accuracy below which a network counts as collapsed (rule M12): a ninth of the way from guessing to perfect.

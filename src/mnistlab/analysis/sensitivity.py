@@ -75,6 +75,12 @@ class Sensitivity:
     collapsed: int
     left_out: int = 0
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how the shares were found, and their tables."""
+        from mnistlab.wording import sensitivity_html
+
+        return sensitivity_html(self)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Variances:

@@ -51,6 +51,12 @@ class Verdicts:
     rows: pd.DataFrame
     looks: tuple[int, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a sentence of one verdict, a table of several."""
+        from mnistlab.wording import verdicts_html
+
+        return verdicts_html(self)
+
 
 def study_verdicts(cells: pd.DataFrame, runs: pd.DataFrame, margin: float = MARGIN) -> Verdicts:
     """Verdicts on every two cells that differ in one knob alone, with the seeds there are.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mnistlab import formatting, lab, wording
+from mnistlab import formatting, lab, tabulation, wording
 from mnistlab.cli.output import Json, Where, Whole, emit, emit_json, notify, terminal_width
 from mnistlab.errors import ConfigurationError, MachineError, did_you_mean
 
@@ -54,7 +54,7 @@ def bench(
     meant = "seconds of one network's epoch, times as fast as Keras' and scikit-learn's own fit, share of the limit"
     turns = found.rows[0].seconds_per_network_epoch.n
     notes = _wrapped([f"{here}; {load}.", f"Medians of {turns} turns: {meant}."], "")
-    table = formatting.text_table(*formatting.bench_cells(found.rows), terminal_width())
+    table = formatting.text_table(*tabulation.bench_cells(found.rows), terminal_width())
     emit(f"{notes}\n\n{table}")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mnistlab import answers, formatting, lab, wording
+from mnistlab import answers, formatting, lab, tabulation, wording
 from mnistlab.cli import documents
 from mnistlab.cli.output import Json, Points, Where, emit, emit_json, terminal_width
 from mnistlab.errors import ConfigurationError
@@ -33,11 +33,11 @@ def results(
     places = (where or Where()).places
     table = answers.results(study, places=places)
     if json:
-        emit_json(formatting.results_json(table, answers.study_name(lab.open_store(places.store), study)))
+        emit_json(tabulation.results_json(table, answers.study_name(lab.open_store(places.store), study)))
     elif csv:
-        emit(formatting.results_csv(table))
+        emit(tabulation.results_csv(table))
     else:
-        emit(formatting.results_text(table, terminal_width()))
+        emit(tabulation.results_text(table, terminal_width()))
 
 
 def verdicts(

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mnistlab.exhibits import EXHIBITS, Exhibit
-from mnistlab.formatting import RATE_NOTE, Cells, printable, resolution_note
+from mnistlab.analysis.evidence import Evidence
+from mnistlab.exhibits.base import Shown
+from mnistlab.exhibits.catalog import EXHIBITS
+from mnistlab.formatting import Cells, printable
 from mnistlab.saving import write_whole
 from mnistlab.store.tables import StudyStatus
-from mnistlab.visualization.style import draw_figure, inline_svg
+from mnistlab.tabulation import RATE_NOTE, resolution_note
+from mnistlab.visualization.style import inline_svg
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mnistlab.analysis.results import ResultsTable
 
 _WIDE = 7  # columns a page holds beside each other; more are broken into parts that each repeat the first column
 
@@ -33,13 +34,12 @@ class _Shown:
     parts: tuple[Cells, ...]
 
 
-def write_report(study_name: str, results: "ResultsTable", status: StudyStatus, path: Path) -> Path:
+def write_report(known: Evidence, status: StudyStatus, path: Path) -> Path:
     """Write the report of a study and return its path; a reader of the old file never sees half of the new one.
 
     Parameters
     ----------
-    study_name : str
-    results : ResultsTable
+    known : Evidence
     status : StudyStatus
         How far the study is: an unfinished one says so on top.
     path : Path
@@ -50,17 +50,18 @@ def write_report(study_name: str, results: "ResultsTable", status: StudyStatus, 
     MachineError
         The file cannot be written; what stood there stays.
     """
-    write_whole(path, report_html(study_name, results, status).encode())
+    write_whole(path, report_html(known, status).encode())
     return path
 
 
-def report_html(study_name: str, results: "ResultsTable", status: StudyStatus) -> str:
+def report_html(known: Evidence, status: StudyStatus) -> str:
     """The report as text: the same results give the same bytes."""
+    results = known.results
     folder = resources.files("mnistlab.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
     return template.render(
-        study=printable(study_name),
+        study=printable(known.study),
         style=Markup(folder.joinpath("style.css").read_text(encoding="utf-8")),  # noqa: S704  ours, not a user's
         progress=_progress(status),
         words=status.words,
@@ -69,7 +70,7 @@ def report_html(study_name: str, results: "ResultsTable", status: StudyStatus) -
         networks=f"{status.done:,}",
         n_cells=f"{len(results.rows):,}",
         notes=[resolution_note(results), RATE_NOTE],
-        exhibits=[_show(exhibit, exhibit.table(results)) for exhibit in EXHIBITS],
+        exhibits=[_show(Shown(exhibit, known)) for exhibit in EXHIBITS],
         differences=_differences(results.rows),
     )
 
@@ -90,12 +91,10 @@ def _seeds(until_margin: float | None) -> str:
     return f"adaptive: given where verdicts were open (margin {until_margin * 100:g} points)"
 
 
-def _show(exhibit: Exhibit, table: "pd.DataFrame") -> _Shown:
-    caption = printable(exhibit.caption(table))
-    drawing = None
-    if exhibit.draw is not None and not table.empty:
-        drawing = Markup(inline_svg(draw_figure(exhibit.draw, table), exhibit.name))  # noqa: S704  escaped as XML
-    return _Shown(exhibit.name, exhibit.question, caption, drawing, _parts(exhibit.cells(table)))
+def _show(shown: Shown) -> _Shown:
+    figure = shown.figure()
+    drawing = Markup(inline_svg(figure, shown.exhibit.name)) if figure else None  # noqa: S704  escaped as XML
+    return _Shown(shown.exhibit.name, shown.exhibit.question, shown.caption, drawing, _parts(shown.cells))
 
 
 def _parts(cells: Cells) -> tuple[Cells, ...]:

@@ -297,6 +297,27 @@ class Store:
             classes = np.frombuffer(b"".join(blob for _, blob in rows), np.uint8).reshape(len(rows), len(digits.labels))
         return pd.DataFrame(classes, index=pd.Index([run for run, _ in rows], name="run", dtype="str"))
 
+    def reliability(self, study: str | None = None) -> "pd.DataFrame":
+        """How often networks were right on test digits at each height of their top probability.
+
+        Returns
+        -------
+        DataFrame
+            Fifteen rows per run done: `run`, `cell`, `bin` (from 0), `count` (digits), `confidence` (mean top
+            probability) and `accuracy` (share right), fractions, NaN in an empty bin.
+        """
+        import pandas as pd
+
+        query = f"""SELECT run.id, run.cell, bin_count, bin_confidence, bin_accuracy
+                    FROM prediction JOIN run ON run.id = prediction.run JOIN cell ON cell.id = run.cell {_IN_ORDER}
+                    WHERE part = 'test' AND status = 'done' AND {_OF_STUDY} ORDER BY position, cell.rowid, seed"""
+        rows = self._rows(query, {"study": study})[1]
+        with self._sense():
+            bins = [(run, cell, number, *values) for run, cell, *texts in rows
+                    for number, values in enumerate(zip(*map(json.loads, texts), strict=True))]  # fmt: skip
+        frame = pd.DataFrame(bins, columns=["run", "cell", "bin", "count", "confidence", "accuracy"])
+        return frame.astype({"confidence": "float64", "accuracy": "float64"})
+
     def measurements(self) -> "pd.DataFrame":
         """A row per probe, in the order of measuring."""
         return self._frame("SELECT * FROM measurement ORDER BY number")

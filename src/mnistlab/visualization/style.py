@@ -22,13 +22,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 INK = "#1b2026"
 BAND = "#d9dee4"
-SIZE = (7.2, 4.2)  # inches
+SIZE = (6.4, 4.0)  # inches: a third larger on a laptop, letters of 11 px on a telephone
 
 _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "mnistlab",  # the same figure gives the same bytes
     "svg.fonttype": "none",  # letters stay letters: searchable, and in the page's own face
     "font.family": "sans-serif",
-    "font.size": 10.5,
+    "font.size": 11,
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,

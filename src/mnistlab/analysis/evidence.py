@@ -1,0 +1,103 @@
+"""What a store holds of one study, side by side, and what the analyses make of it: each done once, when first asked."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnistlab.analysis.cost import TimeLaw, accuracy_costs, ledger_table, time_law
+from mnistlab.analysis.findings import findings
+from mnistlab.analysis.replication import adaptive_verdicts
+from mnistlab.analysis.results import ResultsTable, results_table
+from mnistlab.analysis.sensitivity import Sensitivity, sensitivity
+from mnistlab.analysis.verdicts import MARGIN, Verdicts, study_verdicts
+from mnistlab.records import PartLabels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TestDigits:
+    """The test digits that most networks of a study were tested on, and what each network made of them.
+
+    Attributes
+    ----------
+    on : PartLabels
+        Which digits, with their true classes.
+    class_names : tuple of str
+    predicted : DataFrame
+        uint8, the most probable class; rows named by run id, a column per digit in the order of `on`.
+    images : uint8 array (n_digits, height, width) | None
+        None: the data set is not in this machine's cache.
+    """
+
+    __test__ = False  # pytest takes every Test… for tests
+
+    on: PartLabels
+    class_names: tuple[str, ...]
+    predicted: pd.DataFrame
+    images: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, eq=False)  # no slots: they would leave no place for what is computed when first asked
+class Evidence:
+    """Frames of one study as the store hands them out; what they show is computed on the first request.
+
+    Attributes
+    ----------
+    study : str
+        Its name; empty where nothing has been run.
+    cells, runs, epochs, measurements, reliability : DataFrame
+        Of the store's readers of the same names (`cell_table`); runs with `test_bits`.
+    digits : TestDigits | None
+        None: no network has been tested.
+    adaptive : tuple (seeds, margin) | None
+        Of a study whose seeds go where verdicts are open; see `Store.adaptive`.
+    """
+
+    study: str
+    cells: pd.DataFrame
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    measurements: pd.DataFrame
+    reliability: pd.DataFrame
+    digits: TestDigits | None
+    adaptive: tuple[list[int], float] | None = None
+
+    @cached_property
+    def results(self) -> ResultsTable:
+        """Every cell's row, and the resolution."""
+        return results_table(self.cells, self.runs, self.measurements)
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        """On every two cells that differ in one knob alone, at the default margin or that of the adaptive study."""
+        if self.adaptive is None:
+            return study_verdicts(self.cells, self.runs, MARGIN)
+        seeds, margin = self.adaptive
+        return adaptive_verdicts(self.cells, self.runs, seeds=seeds, margin=margin)
+
+    @cached_property
+    def findings(self) -> pd.DataFrame:
+        """The verdicts a choice hangs on, the weightiest first."""
+        return findings(self.verdicts, self.runs)
+
+    @cached_property
+    def sensitivity(self) -> Sensitivity:
+        """Shares of the variance of accuracy."""
+        return sensitivity(self.cells, self.runs)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """Accuracy against each cost, a row per cell."""
+        return accuracy_costs(self.results.rows)
+
+    @cached_property
+    def time_law(self) -> TimeLaw:
+        """What the seconds of a step follow."""
+        return time_law(self.cells, self.measurements)
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """Where the wall clock went, a row per cell."""
+        return ledger_table(self.runs)

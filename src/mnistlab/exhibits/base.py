@@ -1,0 +1,100 @@
+"""What an exhibit is: name, question, table, drawing, caption; and what becomes of one with the data of a study."""
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from mnistlab.analysis.evidence import Evidence
+from mnistlab.formatting import Cells, html_table, printable
+from mnistlab.visualization.style import SIZE, draw_figure, inline_svg
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Section = Literal["knobs", "study", "costs", "digits", "cells"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """One thing to show.
+
+    Attributes
+    ----------
+    name : str
+        What it is called by a command or a file.
+    question : str
+        What it answers; its heading.
+    section : str
+        The part of a page it belongs to.
+    table : function
+        From what is known of a study to the data shown: a row per mark. Without rows: there is nothing to show.
+    cells : function
+        From that data to header and rows of text, most important column first.
+    draw : function or None
+        From that data and Axes to the Axes; None: the table is all there is.
+    caption : function
+        From that data to one or two sentences with its main numbers: caption and alternative text of the drawing. It
+        begins with "No " where the table has no rows, and says what is missing.
+    knobs : tuple of str
+        The knobs, as `verdicts` names them, whose verdicts answer the question too.
+    height : function
+        From the data to the height of the drawing, in inches; its width is that of all.
+    """
+
+    name: str
+    question: str
+    section: Section
+    table: Callable[[Evidence], "pd.DataFrame"]
+    cells: Callable[["pd.DataFrame"], Cells]
+    draw: "Callable[[pd.DataFrame, Axes], Axes] | None"
+    caption: Callable[["pd.DataFrame"], str]
+    knobs: tuple[str, ...] = ()
+    height: Callable[["pd.DataFrame"], float] = lambda _table: SIZE[1]
+
+
+@dataclass(frozen=True, eq=False)  # no slots: see `Evidence`
+class Shown:
+    """An exhibit with the data of a study.
+
+    Attributes
+    ----------
+    exhibit : Exhibit
+    evidence : Evidence
+    """
+
+    exhibit: Exhibit
+    evidence: Evidence
+
+    @cached_property
+    def table(self) -> "pd.DataFrame":
+        """The data shown, a row per mark."""
+        return self.exhibit.table(self.evidence)
+
+    @property
+    def cells(self) -> Cells:
+        """Header and rows of text."""
+        return self.exhibit.cells(self.table)
+
+    @cached_property
+    def caption(self) -> str:
+        """One or two sentences with the main numbers."""
+        return printable(self.exhibit.caption(self.table))
+
+    def figure(self) -> "Figure | None":
+        """The drawing on a new figure; None where there is none, or nothing to draw."""
+        if self.exhibit.draw is None or self.table.empty:
+            return None
+        return draw_figure(self.exhibit.draw, self.table, (SIZE[0], self.exhibit.height(self.table)))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: question, drawing, caption, table."""
+        figure = self.figure()
+        drawing = inline_svg(figure, self.exhibit.name) if figure else ""
+        columns, rows = self.cells
+        table = html_table(columns, rows) if rows else ""
+        heading = f"<h3>{html.escape(self.exhibit.question)}</h3>"
+        return f"{heading}{drawing}<p>{html.escape(self.caption)}</p>{table}"
