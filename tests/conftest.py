@@ -34,7 +34,8 @@ def planted_study(truth, *, n_digits=1000, n_classes=10, members=1):
                              "environment": "e" * 16, "seconds_per_step": 0.001, "peak_bytes": None,
                              "parameter_bytes": 16 * size.parameters,
                              "inference_us_per_image": 2.5, "energy_joules": None})  # fmt: skip
-    return SimpleNamespace(cells=pd.DataFrame(cells), runs=pd.DataFrame(runs, columns=_RUN_COLUMNS),
+    return SimpleNamespace(cells=pd.DataFrame(cells, columns=_CELL_COLUMNS),
+                           runs=pd.DataFrame(runs, columns=_RUN_COLUMNS),
                            measurements=pd.DataFrame(measurements, columns=_PROBE_COLUMNS))  # fmt: skip
 
 
@@ -66,15 +67,20 @@ def planted_evidence(truth, **rest):
         images = random.integers(256, size=(n, 28, 28), dtype=np.uint8)
         digits = TestDigits(on, tuple("0123456789"), pd.DataFrame(predicted, index=list(done["run"])), images)
     return Evidence("lab", study.cells, study.runs, pd.DataFrame(epochs, columns=_EPOCH_COLUMNS), study.measurements,
-                    pd.DataFrame(bins, columns=_BIN_COLUMNS), digits)  # fmt: skip
+                    pd.DataFrame(bins, columns=_BIN_COLUMNS), pd.DataFrame([_ENVIRONMENT]), digits)  # fmt: skip
 
 
 _NUMBERS = ("epochs_done", "best_epoch", "import_seconds", "idle_seconds", "data_seconds", "compile_seconds",
             "steps_seconds", "evaluation_seconds", "test_accuracy", "test_n",
             "test_log_loss", "test_brier", "test_macro_f1", "test_ece", "test_ece_floor",
             "validation_accuracy")  # fmt: skip
+_CELL_COLUMNS = ("cell", "label", *Cell(Architecture((64,))).settings(), "n_classes", "architecture_key", "parameters",
+                 "n_train", "n_validation", "n_test", "flops_per_step", "steps_per_epoch")  # fmt: skip
 _PROBE_COLUMNS = ("architecture_key", "framework", "environment", "seconds_per_step", "peak_bytes", "parameter_bytes",
                   "inference_us_per_image", "energy_joules")  # fmt: skip
+_ENVIRONMENT = {"id": "e" * 16, "python": "3.11.2", "platform": "Linux x86_64", "processor": "a processor", "cores": 2,
+                "threads": 1, "device": "cpu", "packages": '{"keras": "3.15.0"}', "variables": "{}",
+                "data_sha256": "0" * 64, "code_version": "0.1.0"}  # fmt: skip
 _EPOCH_COLUMNS = ("run", "epoch", "train_loss", "validation_loss", "validation_accuracy", "test_accuracy")
 _BIN_COLUMNS = ("run", "cell", "bin", "count", "confidence", "accuracy")
 _RUN_COLUMNS = ("run", "cell", "seed", "status", "stopped_by", "engine", "members", "environment", "differences",

@@ -43,6 +43,33 @@ def test_sensitivity_text_says_what_its_shares_cannot(plant, n_seeds, shapes, sa
     assert said in wording.sensitivity_text(factorial(n_seeds, plant, shapes), 1000)
 
 
+def test_a_knob_s_meaning_counts_its_verdicts_and_tells_the_weightiest_findings(lab_evidence):
+    found, findings = lab_evidence.verdicts, lab_evidence.findings
+    own, chosen = found.rows[found.rows["knob"] == "width"], findings[findings["knob"] == "width"]
+    count, *sentences = wording.knob_meaning(found, own, chosen)
+    better, worse, equivalent, undecided = (
+        (own["verdict"] == word).sum() for word in ("better", "worse", "equivalent", "undecided")
+    )
+    assert min(better, undecided) > 0
+    assert count == (f"{len(own)} pairs of cells differ in this alone: {better + worse} told apart, {equivalent} "
+                     f"equivalent, {undecided} undecided.")  # fmt: skip
+    assert sentences == [wording.finding_sentence(found, row) for row in chosen.head(3).to_dict("records")]
+
+
+def test_what_would_change_a_knob_s_verdicts_are_seeds_margin_and_other_training(lab_evidence):
+    found = lab_evidence.verdicts
+    own = found.rows[found.rows["knob"] == "depth"]
+    undecided = own[own["verdict"] == "undecided"]
+    seeds, margin, training = wording.knob_conditions(found, own)
+    assert seeds.startswith(f"More seeds: {len(undecided)} of {len(own)} pairs are undecided; about ")
+    assert f"about {undecided['seeds_to_decide'].min():.0f} more would settle the nearest." in seeds
+    assert margin == "Another margin: equivalent means less than 0.2 points apart here."
+    assert training.startswith("Other training: these cells had learning rate 0.001, batch size 32, epochs 10")
+    unknown = undecided.assign(seeds_to_decide=math.nan)
+    assert wording.knob_conditions(found, unknown)[0].endswith("pairs are undecided.")
+    assert len(wording.knob_conditions(found, own[own["verdict"] != "undecided"])) == 2
+
+
 EQUIVALENT = (
     "16x64 relu and 4x64 relu are equivalent within 0.2 points (+0.01 ± 0.13 points, 20 seeds), "
     "16x64 relu at 1.8 times the parameters."

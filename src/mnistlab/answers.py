@@ -67,7 +67,8 @@ def evidence(study: str | None = None, *, places: Places | None = None) -> "Evid
     name = study_name(store, study) or ""
     runs = store.runs(name, bits=True)
     return Evidence(name, store.cell_table(name), runs, store.epochs(name), store.measurements(),
-                    store.reliability(name), _test_digits(store, name, runs, places), store.adaptive(name))  # fmt: skip
+                    store.reliability(name), store.environments(), _test_digits(store, name, runs, places),
+                    store.adaptive(name))  # fmt: skip
 
 
 def _test_digits(store: Store, study: str, runs: "pd.DataFrame", places: Places) -> "TestDigits | None":

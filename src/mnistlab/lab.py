@@ -330,8 +330,24 @@ def status(study: str | None = None, *, places: Places | None = None) -> list[St
 
 
 def report(study: str | None = None, *, places: Places | None = None) -> Path:
-    """Write the study's report: one HTML file that needs nothing else. Returns its path."""
-    from mnistlab.report.html import write_report
+    """Write the study's report: one HTML file that needs nothing else, and its figures and tables beside it.
+
+    Each figure lies as SVG, the table behind it as CSV, in a folder of the study's name.
+
+    Returns
+    -------
+    Path
+        The HTML file.
+
+    Raises
+    ------
+    ConfigurationError
+        Nothing has been run of the study.
+    MachineError
+        A file cannot be written.
+    """
+    from mnistlab.report.html import all_shown, write_report
+    from mnistlab.tabulation import frame_csv
 
     places = places or Places.find()
     store = open_store(places.store)
@@ -340,7 +356,15 @@ def report(study: str | None = None, *, places: Places | None = None) -> Path:
     if name is None or state is None:
         raise ConfigurationError(f"study {name}" if name else str(places.store), "nothing has been run yet",
                                  f"mnistlab run {study or 'smoke'}")  # fmt: skip
-    return write_report(evidence(name, places=places), state, places.reports / f"{name}.html")
+    known = evidence(name, places=places)
+    shown = all_shown(known)
+    path = write_report(known, shown, state, places.reports / f"{name}.html")
+    for each in shown:
+        if not each.table.empty:
+            write_whole(places.reports / name / f"{each.exhibit.name}.csv", frame_csv(each.table).encode())
+        if each.svg:
+            write_whole(places.reports / name / f"{each.exhibit.name}.svg", each.svg.encode())
+    return path
 
 
 def show(run: str, *, places: Places | None = None) -> RunDetail:

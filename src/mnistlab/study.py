@@ -238,6 +238,17 @@ def flags_of(cell: Cell, seed: int) -> list[str]:
     return [*words, "--seed", str(seed)]
 
 
+def repeat_words(cell: Cell, seed: int, engine: str | None, device: str | None) -> list[str]:
+    """The command that trains a run again into a store of its own, as it was trained: by that engine, on that device.
+
+    `device` is `cpu` or the name of an accelerator; None, like the engine's: it has not been trained yet.
+    """
+    words = ["mnistlab", "run", *flags_of(cell, seed)]
+    words += ["--engine", "reference"] if engine == "reference" else []
+    words += ["--device", "gpu"] if device not in (None, "cpu") else []
+    return [*words, "--store", "repeat.sqlite"]
+
+
 # What is known: fields of the specification, and the words of both grammars for them.
 
 

@@ -30,13 +30,17 @@ from mnistlab.formatting import (
 from mnistlab.tabulation import RATE_NOTE, cell_json, setting
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mnistlab.analysis.claims import JudgedClaim
     from mnistlab.analysis.sensitivity import Sensitivity
     from mnistlab.analysis.simulation import Promise
     from mnistlab.analysis.verdicts import Verdicts
 
 _SMALLEST_P = 0.001
+_MEANINGS = 3  # sentences about a knob: more are not read
 _WORTH_SAYING = 1.1  # times as large
+_HELD = {name: name.replace("_", " ") for name in ("learning_rate", "batch_size", "epochs", "train_fraction")}
 
 
 def verdicts_json(found: "Verdicts", study: str | None) -> dict[str, Any]:
@@ -159,6 +163,40 @@ def finding_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
         n_pairs = int((found.rows["knob"] == row["knob"]).sum())
         parts.append(f"the interval alone would tell them apart, but not as one of {n_pairs:,} pairs of {row['knob']}")
     return f"{'; '.join(parts)}."
+
+
+def knob_meaning(found: "Verdicts", own: "pd.DataFrame", chosen: "pd.DataFrame") -> list[str]:
+    """What the verdicts of a knob say: how many of each word, then the weightiest of `findings` about it in sentences.
+
+    Parameters
+    ----------
+    found : Verdicts
+    own : DataFrame
+        Its rows of this knob.
+    chosen : DataFrame
+        The rows of `analysis.findings.findings` of this knob.
+    """
+    counts = own["verdict"].value_counts()
+    told_apart = int(counts.get("better", 0) + counts.get("worse", 0))
+    pairs = f"{len(own):,} pair{'s' * (len(own) != 1)} of cells differ in this alone"
+    rest = ", ".join(f"{counts.get(word, 0):,} {word}" for word in ("equivalent", "undecided"))
+    sentences = (finding_sentence(found, row) for row in chosen.head(_MEANINGS).to_dict("records"))
+    return [f"{pairs}: {told_apart:,} told apart, {rest}.", *sentences]
+
+
+def knob_conditions(found: "Verdicts", own: "pd.DataFrame") -> list[str]:
+    """What would change the verdicts of a knob: more seeds, another margin, other training."""
+    lines, margin = [], own["margin"].iloc[0] * 100
+    wanted = own.loc[own["verdict"] == "undecided", "seeds_to_decide"]
+    if len(wanted):
+        nearest = wanted.min()  # NaN where of none a number can be said
+        more = "" if math.isnan(nearest) else f"; about {nearest:,.0f} more would settle the nearest"
+        lines.append(f"More seeds: {len(wanted):,} of {len(own):,} pairs are undecided{more}.")
+    lines.append(f"Another margin: equivalent means less than {margin:g} points apart here.")
+    cells = found.cells.iloc[sorted({*own["a"], *own["b"]})]
+    held = [f"{words} {', '.join(f'{value:g}' for value in sorted(set(cells[name])))}" for name, words in _HELD.items()]
+    lines.append(f"Other training: these cells had {', '.join(held)}; another may rank them otherwise.")
+    return lines
 
 
 def point_difference(difference: Estimate) -> str:

@@ -8,11 +8,13 @@ import pytest
 
 from mnistlab.errors import MachineError
 from mnistlab.exhibits.catalog import EXHIBITS
-from mnistlab.report.html import report_html, write_report
-from mnistlab.spec import Architecture, Cell
+from mnistlab.report.html import MOST_ROWS, MOST_VERDICTS, all_shown, report_html, write_report
+from mnistlab.spec import Architecture, Cell, Training
 from mnistlab.store.tables import StudyStatus
+from mnistlab.wording import finding_sentence
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
+STATUS = StudyStatus("lab", planned=8, running=2, done=93, diverged=2, words="lab")
 
 
 class Checker(HTMLParser):
@@ -46,22 +48,51 @@ def parsed(html):
     return checker
 
 
+def texts_of(piece):
+    """Every text of a piece of the page, whose elements need not be closed."""
+    checker = Checker()
+    checker.feed(piece)
+    return {text.strip() for text in checker.texts}
+
+
+def written(known, status=STATUS):
+    return report_html(known, all_shown(known), status)
+
+
+def section(html, name):
+    """What stands between the begin of a section and that of the next heading of its kind."""
+    return html[html.index(f'id="{name}">') :].split("</section>")[0]
+
+
 @pytest.fixture(scope="module")
 def html(lab_evidence):
-    return report_html(lab_evidence, StudyStatus("lab", planned=8, running=2, done=93, diverged=2))
+    return written(lab_evidence)
 
 
-def test_the_page_is_well_formed_and_its_ids_are_unique(html):
-    ids = [value for name, value in parsed(html).attributes if name == "id"]
+@pytest.fixture(scope="module")
+def full(lab_evidence):
+    """What there is to show, but for the cells: they stand in the appendix."""
+    shown = [each for each in all_shown(lab_evidence) if not each.table.empty and each.exhibit.section != "cells"]
+    assert len(shown) > 1
+    return shown
+
+
+def test_the_page_is_well_formed_its_ids_are_unique_and_every_link_has_its_target(html):
+    attributes = parsed(html).attributes
+    ids = [value for name, value in attributes if name == "id"]
     assert len(ids) == len(set(ids))
+    links = {value for name, value in attributes if name == "href"}
+    assert {f"#{exhibit}" for exhibit in ("width", "depth", "cells", "method")} <= links
+    assert links <= {f"#{value}" for value in ids}
 
 
-def test_the_page_names_no_outside_address_and_runs_no_script(html):
+def test_the_page_names_no_outside_address_and_its_only_script_is_its_own(html):
     page = parsed(html)
-    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert not {"link", "iframe", "object"} & set(page.tags)
+    assert page.tags.count("script") == 1
+    assert "default-src 'none'" in html
     assert not re.search(r"https?:|@import|url\((?!#)", html)
-    assert all(value.startswith("#") for name, value in page.attributes if name == "href")
-    assert not [value for name, value in page.attributes if name in ("src", "srcset")]
+    assert not [value for name, value in page.attributes if name in ("src", "srcset") and not value.startswith("data:")]
 
 
 def test_the_page_follows_dark_mode_and_can_be_printed(html):
@@ -69,85 +100,146 @@ def test_the_page_follows_dark_mode_and_can_be_printed(html):
     assert "@media print" in html
 
 
-def test_an_unfinished_study_says_so_on_top(html, lab_evidence):
+def test_an_unfinished_study_says_so_on_top_and_how_to_go_on(html, lab_evidence):
     words = "93 of 105 planned runs are done, 2 diverged; 10 still to do."
     assert words in html
     assert html.index(words) < html.index("<main")
     assert "Not finished." in html
-    finished = report_html(lab_evidence, StudyStatus("lab", done=93))
+    assert "<code>mnistlab run lab</code> goes on." in html
+    finished = written(lab_evidence, StudyStatus("lab", done=93))
     assert "93 of 93 planned runs are done." in finished
     assert "Not finished." not in finished
 
 
 def test_the_page_says_whether_all_cells_have_the_same_seeds(html, lab_evidence):
-    assert "fixed: every cell has the same" in html
-    adaptive = report_html(lab_evidence, StudyStatus("lab", done=93, until_margin=0.002))
+    assert "fixed: every cell gets the same" in html
+    adaptive = written(lab_evidence, StudyStatus("lab", done=93, until_margin=0.002))
     assert "adaptive: given where verdicts were open (margin 0.2 points)" in adaptive
 
 
-def test_every_drawing_has_its_numbers_as_alternative_text_and_a_table_beside_it(html, lab_evidence):
+def test_the_answer_and_five_findings_come_first_each_with_the_networks_it_rests_on(html, lab_evidence):
+    first = section(html, "findings")
+    assert html.index('id="findings"') < min(html.index(f'id="{name}"') for name in ("knobs", "method", "cells"))
+    found = lab_evidence.findings.head(5).to_dict("records")
+    assert len(found) == 5
+    sentences = [finding_sentence(lab_evidence.verdicts, row) for row in found]
+    assert re.findall(r"<li><p>(.*?)</p>", first) == sentences
+    for row in found:
+        assert f"<code>{' '.join(run[:8] for run in row['runs'])}</code>" in first
+
+
+def test_every_drawing_has_its_numbers_as_alternative_text_and_a_table_beside_it(html, full):
     labels = [value for name, value in parsed(html).attributes if name == "aria-label"]
-    for exhibit in EXHIBITS:
-        section = html[html.index(f'<section id="{exhibit.name}"') :].split("</section>")[0]
-        assert "<table>" in section
-        if exhibit.draw is not None:
-            assert "<svg" in section
-            assert exhibit.caption(exhibit.table(lab_evidence)) in labels
+    for shown in full:
+        part = section(html, shown.exhibit.name)
+        assert shown.exhibit.question in part
+        assert "<table>" in part
+        if shown.exhibit.draw is not None:
+            assert "<svg" in part
+            assert shown.caption in labels
 
 
-def test_every_table_stands_under_the_resolution_and_the_learning_rate_note(html, lab_evidence):
-    for exhibit in EXHIBITS:
-        before_table = html[html.index(f'<section id="{exhibit.name}"') :].split("<table>")[0]
-        assert f"Resolution {lab_evidence.results.resolution * 100:.2f} points" in before_table
-        assert "holds at its learning rate" in before_table
+def test_every_row_of_every_exhibit_is_on_the_page(html, full):
+    for shown in full:
+        columns, rows = shown.cells
+        texts = texts_of(section(html, shown.exhibit.name))
+        assert {*columns, *(text for row in rows for text in row if text)} <= texts, shown.exhibit.name
 
 
-def test_every_number_of_the_results_is_on_the_page(html, lab_evidence):
-    texts = {text.strip() for text in parsed(html).texts}
-    exhibit = next(exhibit for exhibit in EXHIBITS if exhibit.name == "results")
-    columns, rows = exhibit.cells(exhibit.table(lab_evidence))
-    assert set(columns) <= texts
-    assert {text for row in rows for text in row} <= texts
+def test_a_knob_has_its_verdicts_with_their_sources_what_they_mean_and_what_would_change_them(html, lab_evidence):
+    part = section(html, "width")
+    found = lab_evidence.findings[lab_evidence.findings["knob"] == "width"]
+    assert 0 < len(found) <= MOST_VERDICTS
+    for row in found.to_dict("records"):
+        ids = lab_evidence.cells["cell"]
+        assert f'href="#cell-{ids[row["a"]]}"' in part
+        assert f'href="#cell-{ids[row["b"]]}"' in part
+        assert f"<code>{' '.join(run[:8] for run in row['runs'])}</code>" in part
+    assert "What it means" in part
+    assert "differ in this alone" in part
+    assert "What would change it" in part
+    more = (lab_evidence.verdicts.rows["knob"] == "width").sum() - len(found)
+    assert f"{more} more pairs: <code>mnistlab verdicts lab</code>" in part
 
 
-def test_differences_between_frameworks_are_listed(html):
-    assert "one random_state for everything" in html
+def test_the_page_says_the_resolution_and_the_learning_rate(html, lab_evidence):
+    first = section(html, "findings")
+    assert f"Resolution {lab_evidence.results.resolution * 100:.2f} points" in first
+    assert "holds at its learning rate" in first
 
 
-def test_names_from_outside_are_escaped(plant_evidence):
+def test_what_a_study_has_nothing_of_is_said_with_the_reason(plant_evidence):
+    known = plant_evidence([(Cell(Architecture((width,))), 0.9, ("done",) * 2) for width in (4, 8)])
+    method = section(written(known), "method")
+    assert "Nothing to show of" in method
+    for shown in all_shown(known):
+        assert (shown.exhibit.question in method) == shown.table.empty
+
+
+def test_long_tables_are_cut_and_the_page_says_how_to_have_the_rest(plant_evidence):
+    known = plant_evidence([(Cell(Architecture((width,))), 0.9, ("done",)) for width in range(1, MOST_ROWS + 20)])
+    assert "19 more: <code>mnistlab figure width lab --output width.csv</code>" in section(written(known), "width")
+
+
+def test_names_from_outside_are_shown_as_typed(plant_evidence):
     known = plant_evidence([(Cell(Architecture((32,)), dataset="<script>alert(1)</script>"), 0.9, ("done",) * 2)])
     known.runs["differences"] = '["<b>&"]'
-    html = report_html(replace(known, study="<i>x</i>\x1b"), StudyStatus("x", done=2))
-    assert "<script>" not in html
-    assert "<i>" not in html
+    html = written(replace(known, study="<img src=x onerror=alert(1)>\x1b"), StudyStatus("x", done=2))
+    assert html.count("<script>") == 1
+    assert "<img" not in html
     assert "<b>" not in html
     assert "\x1b" not in html
     assert "&lt;script&gt;alert(1)" in html
+    assert '<h1 dir="auto">&lt;img src=x onerror=alert(1)&gt;\N{REPLACEMENT CHARACTER}</h1>' in html
 
 
-def test_a_study_without_any_cell_has_a_report(plant_evidence):
-    html = report_html(replace(plant_evidence([]), study="empty"), StudyStatus("empty"))
-    assert parsed(html).open == []
-    assert "Study empty" in html
-    assert "1x4 relu" not in html
+@pytest.mark.parametrize(
+    "truth",
+    [
+        [],
+        [(Cell(Architecture((64,))), 0.97, ("planned",) * 3)],
+        [(Cell(Architecture((64,))), 0.97, ("done",))],
+        [(Cell(Architecture((width,))), 0.97, ("done",)) for width in (4, 8)],
+        [(Cell(Architecture((64,) * depth)), 0.1, ("done",) * 3) for depth in (1, 4, 16)],
+        [(Cell(Architecture((64,)), training=Training(learning_rate=9.0)), 0.9, ("diverged",) * 3)],
+    ],
+    ids=["no cell", "nothing done", "one run", "one seed", "all collapsed", "all diverged"],
+)
+def test_a_study_of_any_kind_has_a_report_without_an_empty_panel(plant_evidence, truth):
+    known = replace(plant_evidence(truth), study="poor")
+    html = written(known, StudyStatus("poor"))
+    checker = Checker()
+    checker.feed(html)
+    assert checker.open == []
+    for shown in all_shown(known):
+        if shown.exhibit.section != "cells":
+            assert (f'id="{shown.exhibit.name}">' in html) == (not shown.table.empty)
+    assert "nan" not in " ".join(checker.texts).lower().split()
+    if not truth:
+        assert "No cells." in html
 
 
 def test_the_same_results_give_the_same_bytes(html, lab_evidence):
-    status = StudyStatus("lab", planned=8, running=2, done=93, diverged=2)
-    assert report_html(lab_evidence, status) == html
+    assert written(lab_evidence) == html
 
 
-def test_writing_replaces_the_old_file_and_leaves_nothing_beside_it(tmp_path, lab_evidence):
-    path = tmp_path / "reports" / "lab.html"
+def test_every_exhibit_belongs_to_a_part_of_the_page(html):
+    for exhibit in EXHIBITS:
+        if exhibit.section != "cells":
+            assert exhibit.question in html, exhibit.name
+
+
+def test_writing_replaces_the_old_file_and_leaves_nothing_beside_it(tmp_path, plant_evidence):
+    known, path = plant_evidence([]), tmp_path / "reports" / "lab.html"
     for _ in range(2):
-        assert write_report(lab_evidence, StudyStatus("lab", done=93), path) == path
+        assert write_report(known, all_shown(known), STATUS, path) == path
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_report_that_cannot_be_written_leaves_what_stood_there(tmp_path, lab_evidence):
-    path = tmp_path / "lab.html"
+def test_a_report_that_cannot_be_written_leaves_what_stood_there(tmp_path, plant_evidence):
+    known, path = plant_evidence([]), tmp_path / "lab.html"
     path.mkdir()
     with pytest.raises(MachineError, match=r"lab\.html: cannot be written: is a directory"):
-        write_report(lab_evidence, StudyStatus("lab", done=93), path)
+        write_report(known, all_shown(known), STATUS, path)
     assert list(tmp_path.iterdir()) == [path]

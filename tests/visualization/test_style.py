@@ -30,14 +30,14 @@ def test_drawing_leaves_the_settings_of_others_alone(lab_results):
 
 
 def test_an_inline_figure_is_well_formed_and_names_no_address(lab_results):
-    svg = inline_svg(draw_figure(draw_depth_performance, depth_table(lab_results)), "depth")
+    svg = inline_svg(figure_svg(draw_figure(draw_depth_performance, depth_table(lab_results))), "depth")
     assert ElementTree.fromstring(svg).tag == "svg"
     assert "http" not in svg
     assert "resolution (" in svg
 
 
 def test_ids_of_an_inline_figure_carry_its_name_and_every_reference_has_its_target(lab_results):
-    svg = inline_svg(draw_figure(draw_depth_performance, depth_table(lab_results)), "depth")
+    svg = inline_svg(figure_svg(draw_figure(draw_depth_performance, depth_table(lab_results))), "depth")
     ids = set(re.findall(r'\bid="([^"]+)"', svg))
     used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', svg))
     assert all(name.startswith("depth-") for name in ids)
@@ -45,7 +45,7 @@ def test_ids_of_an_inline_figure_carry_its_name_and_every_reference_has_its_targ
 
 
 def test_an_inline_figure_takes_its_colours_from_the_page(lab_results):
-    svg = inline_svg(draw_figure(draw_depth_performance, depth_table(lab_results)), "depth")
+    svg = inline_svg(figure_svg(draw_figure(draw_depth_performance, depth_table(lab_results))), "depth")
     assert "currentColor" in svg
     assert "var(--band)" in svg
     assert "var(--line-1, #0072B2)" in svg

@@ -47,7 +47,7 @@ class Evidence:
     ----------
     study : str
         Its name; empty where nothing has been run.
-    cells, runs, epochs, measurements, reliability : DataFrame
+    cells, runs, epochs, measurements, reliability, environments : DataFrame
         Of the store's readers of the same names (`cell_table`); runs with `test_bits`.
     digits : TestDigits | None
         None: no network has been tested.
@@ -61,6 +61,7 @@ class Evidence:
     epochs: pd.DataFrame
     measurements: pd.DataFrame
     reliability: pd.DataFrame
+    environments: pd.DataFrame
     digits: TestDigits | None
     adaptive: tuple[list[int], float] | None = None
 

@@ -14,7 +14,7 @@ from mnistlab.plan import CellSize, Plan
 from mnistlab.records import Evaluation, Measurement, RunResult
 from mnistlab.spec import Cell, Run
 from mnistlab.store.tables import RunDetail, StudyStatus
-from mnistlab.study import flags_of
+from mnistlab.study import repeat_words
 
 if TYPE_CHECKING:
     from mnistlab.conduct import Happening
@@ -172,12 +172,9 @@ def status_text(rows: list[StudyStatus], width: int) -> str:
 
 def repeat_command(detail: RunDetail) -> str:
     """The line that trains this run again."""
-    words = flags_of(detail.run.cell, detail.run.seed)
-    if detail.result is not None and detail.result.engine == "reference":
-        words += ["--engine", "reference"]
-    if detail.result is not None and detail.result.environment.device == "gpu":
-        words += ["--device", "gpu"]
-    return shlex.join(["mnistlab", "run", *words, "--store", "repeat.sqlite"])
+    result = detail.result
+    engine, device = (None, None) if result is None else (result.engine, result.environment.device)
+    return shlex.join(repeat_words(detail.run.cell, detail.run.seed, engine, device))
 
 
 def run_document(detail: RunDetail) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from mnistlab.analysis.evidence import Evidence
 from mnistlab.formatting import Cells, html_table, printable
-from mnistlab.visualization.style import SIZE, draw_figure, inline_svg
+from mnistlab.visualization.style import SIZE, draw_figure, figure_svg, inline_svg
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Section = Literal["knobs", "study", "costs", "digits", "cells"]
+Section = Literal["original", "knobs", "study", "costs", "digits", "cells"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,12 @@ class Shown:
         """One or two sentences with the main numbers."""
         return printable(self.exhibit.caption(self.table))
 
+    @cached_property
+    def svg(self) -> str:
+        """The drawing as an SVG document; empty where there is none."""
+        figure = self.figure()
+        return figure_svg(figure) if figure else ""
+
     def figure(self) -> "Figure | None":
         """The drawing on a new figure; None where there is none, or nothing to draw."""
         if self.exhibit.draw is None or self.table.empty:
@@ -92,8 +98,7 @@ class Shown:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: question, drawing, caption, table."""
-        figure = self.figure()
-        drawing = inline_svg(figure, self.exhibit.name) if figure else ""
+        drawing = inline_svg(self.svg, self.exhibit.name) if self.svg else ""
         columns, rows = self.cells
         table = html_table(columns, rows) if rows else ""
         heading = f"<h3>{html.escape(self.exhibit.question)}</h3>"

@@ -1,45 +1,95 @@
-"""A study's report: one HTML file that needs nothing else, neither network nor script nor a second file."""
+"""A study's report: one HTML file that needs nothing else, neither network nor a second file; script only adds ease."""
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mnistlab.analysis.evidence import Evidence
-from mnistlab.exhibits.base import Shown
+from mnistlab.exhibits.base import Section, Shown
 from mnistlab.exhibits.catalog import EXHIBITS
 from mnistlab.formatting import Cells, printable
+from mnistlab.report.appendix import CELL_COLUMNS, RUN_COLUMNS, cell_entries
+from mnistlab.report.method import failures, framework_differences, machines, method_facts
 from mnistlab.saving import write_whole
 from mnistlab.store.tables import StudyStatus
 from mnistlab.tabulation import RATE_NOTE, resolution_note
 from mnistlab.visualization.style import inline_svg
+from mnistlab.wording import finding_sentence, knob_conditions, knob_meaning, verdict_cells
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_WIDE = 7  # columns a page holds beside each other; more are broken into parts that each repeat the first column
+MOST_ROWS = 400  # of the table behind a figure; whoever wants more has the command that writes all
+MOST_VERDICTS = 24  # of a knob
+N_FINDINGS = 5
+_ID = 8  # characters of a run's id that a page shows
+_SECTIONS: tuple[tuple[Section, str], ...] = (
+    ("original", "The course document, measured again"),
+    ("knobs", "Knob by knob"),
+    ("study", "All together"),
+    ("costs", "What it costs"),
+    ("digits", "The digits"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """An exhibit ready for the page: texts, drawing, and its table in parts of (header, rows)."""
+class _Table:
+    """A table ready for the page; `left_out` rows are not in it. Each row may have anchors its texts lead to."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """A sentence, and the ids of the networks it rests on."""
+
+    sentence: str
+    runs: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """A row of a verdict table: texts, the anchors of its two cells, and the ids of its networks."""
+
+    texts: list[str]
+    cells: tuple[str, str]
+    runs: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Knob:
+    """What stands beside a figure of a knob: its verdicts, what they mean, what would change them."""
+
+    columns: list[str]
+    verdicts: list[_Verdict]
+    left_out: int
+    meaning: list[str]
+    conditions: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An exhibit ready for the page."""
 
     name: str
     question: str
     caption: str
     drawing: Markup | None
-    parts: tuple[Cells, ...]
+    table: _Table
+    knob: _Knob | None
 
 
-def write_report(known: Evidence, status: StudyStatus, path: Path) -> Path:
+def write_report(known: Evidence, shown: list[Shown], status: StudyStatus, path: Path) -> Path:
     """Write the report of a study and return its path; a reader of the old file never sees half of the new one.
 
     Parameters
     ----------
     known : Evidence
+    shown : list of Shown
+        Every exhibit, in the order of `exhibits.catalog`.
     status : StudyStatus
         How far the study is: an unfinished one says so on top.
     path : Path
@@ -50,29 +100,47 @@ def write_report(known: Evidence, status: StudyStatus, path: Path) -> Path:
     MachineError
         The file cannot be written; what stood there stays.
     """
-    write_whole(path, report_html(known, status).encode())
+    write_whole(path, report_html(known, shown, status).encode())
     return path
 
 
-def report_html(known: Evidence, status: StudyStatus) -> str:
+def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str:
     """The report as text: the same results give the same bytes."""
-    results = known.results
     folder = resources.files("mnistlab.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = lambda value: f"{value:,}"
     template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
+    full = [each for each in shown if not each.table.empty]
     return template.render(
         study=printable(known.study),
         style=Markup(folder.joinpath("style.css").read_text(encoding="utf-8")),  # noqa: S704  ours, not a user's
+        script=Markup(folder.joinpath("script.js").read_text(encoding="utf-8")),  # noqa: S704  ours, not a user's
         progress=_progress(status),
-        words=status.words,
+        words=printable(status.words),
+        words_of_study=printable(shlex.quote(known.study)),
         seeds=_seeds(status.until_margin),
         finished=status.planned + status.running == 0,
         networks=f"{status.done:,}",
-        n_cells=f"{len(results.rows):,}",
-        notes=[resolution_note(results), RATE_NOTE],
-        exhibits=[_show(Shown(exhibit, known)) for exhibit in EXHIBITS],
-        differences=_differences(results.rows),
-    )
+        n_cells=f"{len(known.cells):,}",
+        answer=next((each.caption for each in shown if each.exhibit.name == "results"), ""),
+        findings=_findings(known),
+        notes=[resolution_note(known.results), RATE_NOTE],
+        sections=[(name, title, parts) for name, title in _SECTIONS
+                  if (parts := [_part(each) for each in full if each.exhibit.section == name])],
+        nothing=[(each.exhibit.question, each.caption) for each in shown if each.table.empty],
+        facts=method_facts(known),
+        differences=framework_differences(known.results.rows),
+        machines=machines(known),
+        failures=failures(known.runs),
+        cell_columns=CELL_COLUMNS,
+        run_columns=RUN_COLUMNS,
+        cells=cell_entries(known),
+    )  # fmt: skip
+
+
+def all_shown(known: Evidence) -> list[Shown]:
+    """Every exhibit with what is known of a study."""
+    return [Shown(exhibit, known) for exhibit in EXHIBITS]
 
 
 def _progress(status: StudyStatus) -> str:
@@ -87,29 +155,47 @@ def _progress(status: StudyStatus) -> str:
 
 def _seeds(until_margin: float | None) -> str:
     if until_margin is None:
-        return "fixed: every cell has the same"
+        return "fixed: every cell gets the same"
     return f"adaptive: given where verdicts were open (margin {until_margin * 100:g} points)"
 
 
-def _show(shown: Shown) -> _Shown:
-    figure = shown.figure()
-    drawing = Markup(inline_svg(figure, shown.exhibit.name)) if figure else None  # noqa: S704  escaped as XML
-    return _Shown(shown.exhibit.name, shown.exhibit.question, shown.caption, drawing, _parts(shown.cells))
+def _findings(known: Evidence) -> list[_Finding]:
+    rows = known.findings.head(N_FINDINGS).to_dict("records")
+    return [_Finding(printable(finding_sentence(known.verdicts, row)), _short(row["runs"])) for row in rows]
 
 
-def _parts(cells: Cells) -> tuple[Cells, ...]:
-    """The table in parts narrow enough for a page, each with the first column."""
+def _short(runs: "tuple[str, ...]") -> list[str]:
+    return [run[:_ID] for run in runs]
+
+
+def _part(shown: Shown) -> _Part:
+    exhibit, drawing = shown.exhibit, None
+    if shown.svg:
+        drawing = Markup(inline_svg(shown.svg, exhibit.name))  # noqa: S704  escaped as XML
+    knob = _knob(shown.evidence, exhibit.knobs) if exhibit.knobs else None
+    return _Part(exhibit.name, exhibit.question, shown.caption, drawing, _table(shown.cells), knob)
+
+
+def _table(cells: Cells) -> _Table:
     columns, rows = cells
-    step = _WIDE - 1
-    return tuple(
-        (columns[:1] + columns[start : start + step], [row[:1] + row[start : start + step] for row in rows])
-        for start in range(1, len(columns), step)
+    return _Table(columns, rows[:MOST_ROWS], max(len(rows) - MOST_ROWS, 0))
+
+
+def _knob(known: Evidence, knobs: tuple[str, ...]) -> _Knob | None:
+    """The verdicts a choice hangs on; where these are none (one seed), the first of all."""
+    found, rows = known.verdicts, known.findings[known.findings["knob"].isin(knobs)]
+    own = found.rows[found.rows["knob"].isin(knobs)]
+    if own.empty:
+        return None
+    chosen = rows if len(rows) else own
+    shown = chosen.head(MOST_VERDICTS)
+    columns, texts = verdict_cells(replace(found, rows=shown))
+    ids, anchors = found.cells["cell"].tolist(), shown.to_dict("records")
+    verdicts = [
+        _Verdict(row, (ids[pair["a"]], ids[pair["b"]]), _short(pair.get("runs", ())))
+        for row, pair in zip(texts, anchors, strict=True)
+    ]
+    meaning, conditions = (
+        list(map(printable, lines)) for lines in (knob_meaning(found, own, rows), knob_conditions(found, own))
     )
-
-
-def _differences(rows: "pd.DataFrame") -> list[tuple[str, list[str]]]:
-    """By framework, what it did otherwise than the specification says (rule M14 of docs/measurement.md)."""
-    found: dict[str, dict[str, None]] = {}
-    for row in rows.to_dict("records"):
-        found.setdefault(row["framework"], {}).update(dict.fromkeys(row["differences"]))
-    return [(framework, list(texts)) for framework, texts in found.items() if texts]
+    return _Knob(columns, verdicts, len(own) - len(shown), meaning, conditions)

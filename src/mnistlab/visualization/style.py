@@ -76,13 +76,12 @@ def figure_png(figure: "Figure") -> bytes:
     return content.getvalue()
 
 
-def inline_svg(figure: "Figure", name: str) -> str:
-    """The figure as an `<svg>` element of a page, whose colours follow the page's text.
+def inline_svg(svg: str, name: str) -> str:
+    """A figure's SVG document as an `<svg>` element of a page, whose colours follow the page's text.
 
     The ink becomes `currentColor`, the band `var(--band)`, the lines `var(--line-1)` and on; ids begin with `name`, so
     that several figures can stand in one page; no address of a namespace or a licence is left in it.
     """
-    svg = figure_svg(figure)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", svg)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg.replace("xlink:href", "href"))
