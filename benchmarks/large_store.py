@@ -1,8 +1,9 @@
-"""A store of 10,000 made-up runs, to time what reads one: large_store.py FILE.
+"""A store of 10,000 made-up runs, to time what reads one: large_store.py FILE [STUDY].
 
 Nothing is trained. The study `large` is a full factorial of 500 cells with 20 seeds each, every network tested on
-10,000 digits. Wide, shallow relu networks with many examples are the best ones, sixteen layers of sigmoid collapse,
-seeds have their luck and digits their difficulty. The numbers follow from cell and seed; only times of writing differ.
+10,000 digits; any other study, such as `grid`, gets twenty seeds too. Wide, shallow relu networks with many examples
+are the best ones, sixteen layers of sigmoid collapse, seeds have their luck and digits their difficulty. The numbers
+follow from cell and seed; only times of writing differ.
 """
 
 import math
@@ -17,10 +18,10 @@ from mnistlab.plan import architecture_key, cell_size
 from mnistlab.records import Environment, EpochRecord, Evaluation, Ledger, Measurement, PartLabels, RunResult
 from mnistlab.spec import Run
 from mnistlab.store.writer import open_writer
-from mnistlab.study import load_config
+from mnistlab.study import load_config, with_seeds
 
 MNIST = info("mnist")
-STUDY = load_config({
+STUDY = with_seeds(load_config(sys.argv[2]), 20) if len(sys.argv) > 2 else load_config({
     "name": "large", "seeds": 20, "data": {"train_test_splits": [0.1, 0.25, 0.5, 1.0]},
     "model": {"node_counts": [16, 32, 64, 128, 256], "layer_depths": [1, 2, 4, 8, 16],
               "activations": ["relu", "sigmoid", "tanh", "gelu", "elu"]},

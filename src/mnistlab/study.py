@@ -29,6 +29,7 @@ from mnistlab.spec import MAX_DEPTH, Architecture, Cell, Check, Features, Run, S
 
 DEFAULT_SEEDS = 3
 MAX_SEEDS = 1_000_000
+_DEFAULTS = Cell(Architecture((64,))).settings()
 FIRST_LOOK = 5  # seeds of every cell before it is asked which verdicts are open
 MAX_CELLS = 1_000_000
 MAX_FILE_BYTES = 10_000_000
@@ -226,14 +227,14 @@ def _typed(given: Mapping[str, str | Sequence[str] | bool]) -> str:
 
 def flags_of(cell: Cell, seed: int) -> list[str]:
     """The flags that ask for this cell and seed again: what differs from the defaults, and the seed."""
-    names, default = cell.architecture.activations, Cell(Architecture((64,))).settings()
+    names, settings = cell.architecture.activations, cell.settings()
     words = ["--layers", "-".join(map(str, cell.architecture.hidden_layer_sizes))]
     if set(names) != {"relu"}:
         words += ["--activation", "-".join(names if len(set(names)) > 1 else names[:1])]
     if cell.features != Features():
         words += ["--features", ",".join(cell.features.steps)]
     for name in _KNOBS:
-        if (value := cell.settings()[name]) != default[name]:
+        if (value := settings[name]) != _DEFAULTS[name]:
             words += [_FIELD_OPTIONS[name]] if value is True else [_FIELD_OPTIONS[name], str(value)]
     return [*words, "--seed", str(seed)]
 
