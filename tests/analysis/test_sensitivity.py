@@ -350,3 +350,26 @@ def test_knobs_are_the_settings_that_vary():
         "train_fraction": [1, 1, 0.5, 1],
         "early_stopping_patience": [None, 5, None, None],
     }
+
+
+def test_levels_that_no_cell_tells_from_another_knob_have_no_accuracy():
+    # Three layers come with an order of their own only: what the one does and what the other is one question.
+    shapes = [((64,), "relu"), ((64,) * 2, "relu"), ((64,), "tanh"), ((64,) * 3, ("relu", "tanh", "relu"))]
+    settings = [Cell(Architecture(*shape)).settings() for shape in shapes]
+    effects = sensitivity(
+        *of_cells(settings, np.array([[0.95, 0.96], [0.97, 0.98], [0.93, 0.94], [0.99, 1.0]]))
+    ).effects
+    found = {(row["knob"], row["level"]): row["accuracy"].value for _, row in effects.iterrows()}
+    assert found == {
+        ("depth", 1): pytest.approx(0.95 - 0.02 / 3 + 0.005),
+        ("depth", 2): pytest.approx(0.97 - 0.02 / 3 + 0.005),
+        ("depth", 3): None,
+        ("activation", "relu"): pytest.approx(0.9616667, abs=1e-6),
+        ("activation", "tanh"): pytest.approx(0.9416667, abs=1e-6),
+        ("activation", "relu-tanh-relu"): None,
+    }
+
+
+def test_one_seed_of_cells_no_full_factorial_has_accuracies_that_there_are(lab_evidence):
+    values = [estimate.value for estimate in lab_evidence.sensitivity.effects["accuracy"] if estimate.value is not None]
+    assert 0.8 < min(values) <= max(values) < 1

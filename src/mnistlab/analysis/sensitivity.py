@@ -55,7 +55,8 @@ class Sensitivity:
         cannot tell. None when the networks do not differ, or there are none.
     effects : DataFrame
         One row per knob and level: knob, level (a number, a text, a truth value or None), accuracy (Estimate: mean over
-        the cells at that level; by `permutation` adjusted for the other knobs), cells (their number).
+        the cells at that level; by `permutation` adjusted for the other knobs, without a value where the cells cannot
+        compare the level with most of its knob), cells (their number).
     cells, seeds, collapsed : int
         The cells with a network, the seeds that are done in all of them, and how many networks collapsed.
     left_out : int
@@ -328,15 +329,39 @@ def _effects(knobs: pd.DataFrame, scores: pd.DataFrame, runs: pd.DataFrame, leve
     if knobs.empty or scores.empty:
         return pd.DataFrame(columns=_EFFECT_COLUMNS)
     model = _additive_model(knobs)
-    weights = np.vstack([effects for _, effects in model]) + 1 / len(knobs)
+    comparable = _comparable(model)
+    told, weights = np.concatenate([kept for kept, _ in comparable]), np.vstack([own for _, own in comparable])
     labels = [(name, value) for name in knobs for value in _coded(knobs[name])[0]]
     counts = np.concatenate([np.bincount(codes) for codes, _ in model])
-    means = _means(weights, scores, runs, level)
+    unknown = Estimate(None, level=level, kind="crossed")
+    means = [unknown] * len(told)
+    for place, mean in zip(np.flatnonzero(told), _means(weights[told], scores, runs, level), strict=True):
+        means[place] = mean
     rows = [
         (*label, mean if mean.kind == "wilson" else replace(mean, n=int(n) * scores.shape[1]), int(n))
         for label, mean, n in zip(labels, means, counts, strict=True)
     ]
     return pd.DataFrame(rows, columns=_EFFECT_COLUMNS).astype({"level": object})
+
+
+def _comparable(model: list[tuple[NDArray[np.intp], Floats]]) -> list[tuple[NDArray[np.bool_], Floats]]:
+    """Of each knob the levels that the cells can compare with each other, and how accuracies make theirs.
+
+    Six orders of activations at three layers, and three layers nowhere else: what is the order's, what the depth's?
+    Such a level has many accuracies that fit the cells equally well, among them some above 100 %. A knob's levels are
+    centred on the cells at those that can be compared; of a full factorial these are all.
+    """
+    levels = [np.eye(len(weights))[codes] for codes, weights in model]
+    found = []
+    for (codes, weights), own in zip(model, levels, strict=True):
+        # What a level's weights make of all effects, its own set aside: differences of two levels must not hold any.
+        rest = np.hstack([weights @ other - (np.eye(len(weights)) if other is own else 0) for other in levels])
+        alike = np.unique(rest.round(9) + 0.0, axis=0, return_inverse=True)[1].ravel()
+        sizes = np.bincount(alike, np.bincount(codes)) * (np.bincount(alike) > 1)  # in cells; a level alone is no pair
+        kept = (alike == sizes.argmax()) & (sizes.max() > 0)
+        inside = kept[codes] / max(kept[codes].sum(), 1)
+        found.append((kept, weights - inside @ own @ weights + inside))
+    return found
 
 
 def _means(weights: Floats, scores: pd.DataFrame, runs: pd.DataFrame, level: float) -> list[Estimate]:
