@@ -1,16 +1,36 @@
-"""What a study shows as a whole: every cell, every verdict, what the accuracy depends on."""
+"""What a study shows as a whole: every cell, every network, every verdict, what the accuracy depends on."""
 
-from typing import TYPE_CHECKING
+import math
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
+from mnistlab.analysis.results import collapse_threshold, other_settings
+from mnistlab.analysis.sensitivity import varying_knobs
 from mnistlab.exhibits.base import Exhibit
-from mnistlab.formatting import percent
-from mnistlab.tabulation import results_cells
+from mnistlab.formatting import NOTHING, Cells, percent, point_estimate, points, spread, table_cells
+from mnistlab.tabulation import RATE_NOTE, results_cells, setting
+from mnistlab.visualization.heat_map import block_places, draw_grid
+from mnistlab.visualization.sensitivity import draw_effects, draw_shares
+from mnistlab.visualization.spread import draw_seeds
+from mnistlab.visualization.verdicts import draw_verdicts
+from mnistlab.wording import p_value, point_difference
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from mnistlab.analysis.estimate import Estimate
+    from mnistlab.analysis.evidence import Evidence
+
+MOST_CELLS = 40  # rows of a picture that is read without a magnifying glass
+MOST_PAIRS = 25
+MOST_SHARES = 20
+MOST_LEVELS = 45
+_WORDS = ("better", "worse", "equivalent", "undecided")
 
 
-def _results_caption(rows: "pd.DataFrame") -> str:
+def _results_caption(rows: pd.DataFrame) -> str:
     measured = [row for _, row in rows.iterrows() if row["accuracy"].value is not None]
     if not measured:
         return "No network has finished yet."
@@ -24,6 +44,423 @@ def _results_caption(rows: "pd.DataFrame") -> str:
     test = f"its test accuracy in per cent is {percent(best['accuracy'])}"
     return f"{networks:,} networks of {cells}. Best on validation digits: {best['label']}; {test}."
 
+
+def number(value: float | None) -> float:
+    """What was measured as a float, NaN where nothing was."""
+    return math.nan if value is None else float(value)
+
+
+def counted(n: float, word: str) -> str:
+    """`1 cell`, `2,000 cells`."""
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+
+
+def show_command(runs: tuple[str, ...]) -> str:
+    """The command that shows one network of as many as were counted."""
+    return f"mnistlab show {runs[0]}" if runs else NOTHING
+
+
+def resolution_words(table: pd.DataFrame) -> str:
+    """The end of a caption: which differences these seeds often miss."""
+    resolution = table["resolution"].iloc[0]
+    return f"Resolution {points(resolution)}." if resolution > 0 else "No resolution yet."
+
+
+# Every network of every cell
+
+
+def seeds_table(known: "Evidence") -> pd.DataFrame:
+    """A row per cell with finished networks, the best on validation digits first.
+
+    Returns
+    -------
+    DataFrame
+        cell, label, runs (ids), accuracies (tuple, fractions, by run), threshold (accuracy below which one collapsed),
+        accuracy, low, high (mean of those that trained, crossed), spread (standard deviation of those that trained), n,
+        collapsed, resolution, of_cells (as many have networks; of more than forty, those that are best, worst and most
+        spread out are kept).
+    """
+    accuracies = dict(zip(known.runs["run"], known.runs["test_accuracy"], strict=True))
+    rows = []
+    for row in known.results.rows.to_dict("records"):
+        if not row["seeds"]:
+            continue
+        own = tuple(float(accuracies[run]) for run in row["runs"])
+        limit, mean = collapse_threshold(row["n_classes"]), row["accuracy_trained"]
+        trained = [accuracy for accuracy in own if accuracy >= limit]
+        rows.append((row["cell"], row["label"], row["runs"], own, limit, number(mean.value), number(mean.low),
+                     number(mean.high), float(np.std(trained, ddof=1)) if len(trained) > 1 else 0.0, row["seeds"],
+                     row["collapsed"], number(known.results.resolution),
+                     number(row["validation_accuracy"].value)))  # fmt: skip
+    columns = ["cell", "label", "runs", "accuracies", "threshold", "accuracy", "low", "high", "spread", "n",
+               "collapsed", "resolution", "validation"]  # fmt: skip
+    table = pd.DataFrame(rows, columns=columns).sort_values("validation", ascending=False, kind="stable")
+    table = table.drop(columns="validation").reset_index(drop=True).assign(of_cells=len(rows))
+    if len(table) <= MOST_CELLS:
+        return table
+    ends = [*range(MOST_CELLS // 3), *range(len(table) - MOST_CELLS // 3, len(table))]
+    spread_out = table["spread"].drop(ends).sort_values(ascending=False, kind="stable").index
+    kept = sorted([*ends, *spread_out[: MOST_CELLS - len(ends)]])
+    return table.iloc[kept].reset_index(drop=True)
+
+
+def _seeds_cells(table: pd.DataFrame) -> Cells:
+    return table_cells(table, {
+        "cell": lambda row: row["label"],
+        "those trained %": lambda row: _accuracy(row),
+        "lowest %": lambda row: f"{100 * min(row['accuracies']):.2f}",
+        "highest %": lambda row: f"{100 * max(row['accuracies']):.2f}",
+        "standard deviation": lambda row: points(row["spread"]) if row["n"] - row["collapsed"] > 1 else NOTHING,
+        "collapsed": lambda row: f"{row['collapsed']} of {row['n']}",
+        "id": lambda row: row["cell"],
+        "to see a network": lambda row: show_command(row["runs"]),
+    })  # fmt: skip
+
+
+def _seeds_caption(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "No network has finished yet."
+    drawn = f"Test accuracy of {table['n'].sum():,} networks of {len(table)} cells, best on validation digits first"
+    left_out = table["of_cells"].iloc[0] - len(table)
+    drawn += f" (left out: {left_out} of middle rank with less spread)." if left_out else "."
+    parts, several = [drawn], table[table["n"] - table["collapsed"] > 1]
+    if len(several):
+        widest = several.iloc[several["spread"].argmax()]
+        parts.append(f"Seeds differ most in {widest['label']}: standard deviation {points(widest['spread'])}.")
+    if lost := table["collapsed"].sum():
+        hit = counted((table["collapsed"] > 0).sum(), "cell")
+        parts.append(f"{counted(lost, 'network')} of {hit} collapsed; means are of those that trained.")
+    return " ".join([*parts, resolution_words(table)])
+
+
+def _accuracy(row: Mapping[Any, Any]) -> str:
+    """The accuracy of a row of those networks that trained; nothing where none did."""
+    if math.isnan(row["accuracy"]):
+        return NOTHING
+    return percent(point_estimate({**row, "n": row["n"] - row["collapsed"]}))
+
+
+# Every verdict
+
+
+def verdicts_table(known: "Evidence") -> pd.DataFrame:
+    """The findings that weigh most, those of a knob together.
+
+    Returns
+    -------
+    DataFrame
+        knob, cell, against (ids), label, label_against, difference, low, high (fractions, the first cell less the
+        second), n (common seeds), p (adjusted), verdict, margin, seeds_to_decide, runs (ids), rank (from 1), of
+        findings (how many there are), better, worse, equivalent, undecided (pairs of the whole study).
+    """
+    found, cells = known.findings.head(MOST_PAIRS), known.verdicts.cells
+    counts = known.verdicts.rows["verdict"].value_counts()
+    rows = [
+        (row["knob"], *(cells[name].iloc[row[side]] for name in ("cell", "label") for side in ("a", "b")),
+         *(number(end) for end in (row["difference"].value, row["difference"].low, row["difference"].high)),
+         row["seeds"], row["p_holm"], row["verdict"], row["margin"], row["seeds_to_decide"], row["runs"], place)
+        for place, row in enumerate(found.to_dict("records"), start=1)
+    ]  # fmt: skip
+    columns = ["knob", "cell", "against", "label", "label_against", "difference", "low", "high", "n", "p", "verdict",
+               "margin", "seeds_to_decide", "runs", "rank"]  # fmt: skip
+    table = pd.DataFrame(rows, columns=columns)
+    table = table.assign(findings=len(known.findings), **{word: int(counts.get(word, 0)) for word in _WORDS})
+    order = table.groupby("knob")["rank"].transform("min")
+    return table.assign(order=order).sort_values(["order", "rank"], ignore_index=True).drop(columns="order")
+
+
+def _verdicts_cells(table: pd.DataFrame) -> Cells:
+    return table_cells(table, {
+        "cell": lambda row: row["label"],
+        "is": lambda row: row["verdict"],
+        "against": lambda row: row["label_against"],
+        "points": lambda row: point_difference(_difference(row)),
+        "p": lambda row: p_value(row["p"]),
+        "seeds": lambda row: f"{row['n']:,}",
+        "knob": lambda row: row["knob"],
+        "rank": lambda row: f"{row['rank']}",
+        "id": lambda row: row["cell"],
+        "to see a network": lambda row: show_command(row["runs"]),
+        "to compare": lambda row: f"mnistlab compare {row['cell']} {row['against']}",
+    })  # fmt: skip
+
+
+def _difference(row: Mapping[Any, Any]) -> "Estimate":
+    return point_estimate({**row, "accuracy": row["difference"]})
+
+
+def _verdicts_caption(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "No two cells that differ in one knob alone have two seeds in common yet."
+    first = table.iloc[0]
+    counts = ", ".join(f"{first[word]:,} {word}" for word in _WORDS if first[word])
+    pairs = sum(first[word] for word in _WORDS)
+    drawn = f"the {len(table)} weightiest of {first['findings']:,}" if len(table) < first["findings"] else "all"
+    top = table.iloc[table["rank"].argmin()]
+    weightiest = f"{top['label']} is {top['verdict']} than" if top["verdict"] in _WORDS[:2] else (
+        f"{top['label']} is {top['verdict']} against")  # fmt: skip
+    return (
+        f"Of {pairs:,} pairs that differ in one knob alone: {counts}. Drawn are {drawn} findings, each against the "
+        f"best cell on validation digits that differs in its knob alone, with 95 % intervals of each pair by itself. "
+        f"First: {weightiest} {top['label_against']}, {point_difference(_difference(dict(top)))} points."
+    )
+
+
+# What accuracy depends on
+
+
+def shares_table(known: "Evidence") -> pd.DataFrame:
+    """Shares of the variance of accuracy, the largest first, the seeds' last.
+
+    Returns
+    -------
+    DataFrame
+        what, kind ("one knob", "two knobs together", "three knobs or more", "seed"), share, low, high, total,
+        total_low, total_high (with all interactions; fractions, NaN where not known), n (networks), method,
+        conditional_on, cells, seeds, collapsed, left_out (cells), of_shares (as many there are), source (a command).
+    """
+    found = known.sensitivity
+    kinds = {1: "one knob", 2: "two knobs together"}
+    rows: list[tuple[Any, ...]]
+    rows = [(" × ".join(row["knobs"]), kinds[len(row["knobs"])], *_ends(row["share"]), *_ends(row["total"]))
+            for row in found.shares.to_dict("records")]  # fmt: skip
+    of_shares = len(rows)
+    # No knob is left out for an interaction.
+    least = sorted((row for row in rows if row[1] != "one knob"), key=lambda row: row[2])
+    dropped = least[: max(0, len(rows) - MOST_SHARES)]
+    rows = [row for row in rows if row not in dropped]
+    rest = {"three knobs or more": found.higher_interactions, "seed": found.seed_noise}
+    rows += [(name, name, *_ends(share), *[math.nan] * 3) for name, share in rest.items() if share.value is not None]
+    columns = ["what", "kind", "share", "low", "high", "total", "total_low", "total_high"]
+    return pd.DataFrame(rows, columns=columns).assign(
+        n=found.cells * found.seeds, method=found.method, conditional_on=found.conditional_on, cells=found.cells,
+        seeds=found.seeds, collapsed=found.collapsed, left_out=found.left_out, of_shares=of_shares,
+        source=f"mnistlab sensitivity {shlex.quote(known.study)}",
+    )  # fmt: skip
+
+
+def _ends(share: "Estimate") -> tuple[float, float, float]:
+    return number(share.value), number(share.low), number(share.high)
+
+
+def _shares_cells(table: pd.DataFrame) -> Cells:
+    return table_cells(table, {
+        "what varies": lambda row: row["what"],
+        "share %": lambda row: _share(row, "share", "low", "high"),
+        "with its interactions %": lambda row: _share(row, "total", "total_low", "total_high"),
+        "networks": lambda row: f"{row['n']:,}",
+        "to see it": lambda row: row["source"],
+    })  # fmt: skip
+
+
+def _share(row: Mapping[Any, Any], *names: str) -> str:
+    from mnistlab.analysis.estimate import Estimate
+
+    value, low, high = (None if math.isnan(row[name]) else row[name] for name in names)
+    return spread(Estimate(value, low, high, kind="jackknife"), 100)
+
+
+def _shares_caption(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "No shares of variance: no two cells differ in accuracy with seeds that all of them have."
+    first = table.iloc[0]
+    largest = table.iloc[table["share"].argmax()]
+    parts = [f"Shares of the variance of test accuracy over {first['cells']:,} cells × {first['seeds']:,} seeds.",
+             f"Largest: {largest['what']}, {_share(dict(largest), 'share', 'low', 'high')} %."]  # fmt: skip
+    seed = table[table["kind"] == "seed"]
+    if len(seed) and largest["kind"] != "seed":
+        parts.append(f"Luck of the seed: {_share(dict(seed.iloc[0]), 'share', 'low', 'high')} %.")
+    if first["method"] != "anova":
+        parts.append("The cells are no full factorial: the model is additive and sees no interactions.")
+    elif first["conditional_on"]:
+        parts.append("Exact within each depth; what differs between depths is not shared out.")
+    if first["seeds"] < 3:
+        parts.append("Three seeds give the shares their intervals.")
+    if first["collapsed"]:
+        what = f"; left out for it: {counted(first['left_out'], 'cell')}" if first["left_out"] else ""
+        parts.append(f"{counted(first['collapsed'], 'network')} collapsed{what}.")
+    drawn = (~table["kind"].isin(("three knobs or more", "seed"))).sum()
+    if drawn < first["of_shares"]:
+        parts.append(f"Left out: {first['of_shares'] - drawn} smaller interactions.")
+    return " ".join(parts)
+
+
+def effects_table(known: "Evidence") -> pd.DataFrame:
+    """Accuracy at each level of each knob, the knob of the largest share first.
+
+    Returns
+    -------
+    DataFrame
+        knob, level (text), accuracy, low, high (fractions; NaN where the cells cannot compare the level with the
+        others), n (networks), cells, method, resolution, runs (ids of those at that level), of_levels (as many there
+        are; of more than forty-five, those of the knobs of smallest share are left out).
+    """
+    found = known.sensitivity
+    shares = {row["knobs"][0]: number(row["share"].value) for row in found.shares.to_dict("records")
+              if len(row["knobs"]) == 1}  # fmt: skip
+    effects = found.effects
+    sizes = effects.groupby("knob", sort=False).size()
+    order = sorted(sizes.index, key=lambda knob: -shares.get(knob, math.inf))
+    room = np.cumsum([sizes[knob] for knob in order]) <= MOST_LEVELS
+    kept = [knob for place, (knob, fits) in enumerate(zip(order, room, strict=True)) if fits or place == 0]
+    runs_at = _runs_by_level(known) if len(effects) else {}
+    rows = []
+    for row in effects.to_dict("records"):
+        if row["knob"] in kept:
+            level, mean = str(setting(row["knob"], row["level"])), row["accuracy"]
+            rows.append((row["knob"], level, *_ends(mean), row["cells"] * found.seeds, row["cells"], found.method,
+                         number(known.results.resolution), runs_at.get((row["knob"], level), ()),
+                         len(effects)))  # fmt: skip
+    columns = ["knob", "level", "accuracy", "low", "high", "n", "cells", "method", "resolution", "runs", "of_levels"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values("knob", key=lambda knobs: knobs.map(kept.index), kind="stable", ignore_index=True)
+
+
+def _runs_by_level(known: "Evidence") -> dict[tuple[str, str], tuple[str, ...]]:
+    runs = dict(zip(known.results.rows["cell"], known.results.rows["runs"], strict=True))
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    knobs = varying_knobs(known.cells)
+    for name in knobs:
+        for cell, level in knobs[name].items():
+            place = str(name), str(setting(name, level))
+            found[place] = (*found.get(place, ()), *runs.get(str(cell), ()))
+    return found
+
+
+def _effects_cells(table: pd.DataFrame) -> Cells:
+    return table_cells(table, {
+        "knob": lambda row: row["knob"],
+        "level": lambda row: row["level"],
+        "accuracy %": lambda row: NOTHING if math.isnan(row["accuracy"]) else percent(point_estimate(row)),
+        "cells": lambda row: f"{row['cells']:,}",
+        "to see a network": lambda row: show_command(row["runs"]),
+    })  # fmt: skip
+
+
+def _effects_caption(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "No knob has two settings whose cells have a seed in common yet."
+    first, told = table["knob"].iloc[0], table[table["accuracy"].notna()]
+    how = "Mean test accuracy in per cent of the cells at each setting"
+    how += ", exact over the full factorial." if table["method"].iloc[0] == "anova" else (
+        ", adjusted for the other knobs by an additive model: no cell's own accuracy.")  # fmt: skip
+    parts, own = [how], told[told["knob"] == first].sort_values("accuracy", kind="stable")
+    if len(own):
+        low, high = (f"{row['level']}, {percent(point_estimate(dict(row)))}" for _, row in own.iloc[[0, -1]].iterrows())
+        parts.append(f"Largest share: {first}, lowest at {low}, highest at {high}.")
+    if len(told) < len(table):
+        parts.append(f"{len(table) - len(told)} settings cannot be told from those of another knob.")
+    if left_out := table["of_levels"].iloc[0] - len(table):
+        parts.append(f"Left out: {left_out} settings of knobs with smaller shares.")
+    return " ".join([*parts, resolution_words(table), RATE_NOTE])
+
+
+# The whole grid
+
+
+def grid_table(known: "Evidence") -> pd.DataFrame:
+    """The largest full grid of widths and depths, of equal layers and one family of other settings.
+
+    Returns
+    -------
+    DataFrame
+        A row per cell by activation, depth and width: width, depth, activation, cell, label, runs, accuracy, low, high
+        (fractions, of the networks that trained; NaN where none did), n, collapsed, resolution, others (families of the
+        same size that are not drawn). No rows where no grid has two widths and two depths. Of equally large families
+        the one with fewer settings off their default.
+    """
+    rows = [row for row in known.results.rows.to_dict("records")
+            if len(set(row["hidden_layer_sizes"])) == 1 and len(set(row["activations"])) == 1]  # fmt: skip
+    families: dict[tuple[Any, ...], dict[str, dict[tuple[int, int], dict[Any, Any]]]] = {}
+    for row in rows:
+        blocks = families.setdefault((row["framework"], *other_settings(row).values()), {})
+        place = row["hidden_layer_sizes"][0], len(row["hidden_layer_sizes"])
+        blocks.setdefault(row["activations"][0], {})[place] = row
+    found = [_full_blocks(blocks) for blocks in families.values()]
+    largest = max(map(len, found), default=0)
+    same = [tiles for tiles in found if len(tiles) == largest]
+    columns = ["width", "depth", "activation", "cell", "label", "runs", "accuracy", "low", "high", "n", "collapsed",
+               "resolution", "others"]  # fmt: skip
+    if not largest or not any(row["seeds"] for tiles in same for *_, row in tiles):
+        return pd.DataFrame(columns=columns)
+    # The shortest labels have the fewest settings off their default; with networks, before all.
+    best = max(same, key=lambda tiles: (sum(row["seeds"] > 0 for *_, row in tiles),
+                                        -min(len(row["label"]) for *_, row in tiles)))  # fmt: skip
+    return pd.DataFrame(
+        [(width, depth, activation, row["cell"], row["label"], row["runs"], *_ends(row["accuracy_trained"]),
+          row["seeds"], row["collapsed"], number(known.results.resolution), len(same) - 1)
+         for width, depth, activation, row in best], columns=columns)  # fmt: skip
+
+
+def _full_blocks(
+    blocks: dict[str, dict[tuple[int, int], dict[Any, Any]]],
+) -> list[tuple[int, int, str, dict[Any, Any]]]:
+    """The tiles of all activations whose cells are the same full grid, the largest there is."""
+    grids: dict[frozenset[tuple[int, int]], list[str]] = {}
+    for activation, tiles in blocks.items():
+        widths, depths = ({place[axis] for place in tiles} for axis in (0, 1))
+        if min(len(widths), len(depths)) > 1 and len(tiles) == len(widths) * len(depths):
+            grids.setdefault(frozenset(tiles), []).append(activation)
+    grid = max(grids, key=lambda tiles: len(tiles) * len(grids[tiles]), default=frozenset())
+    return [(width, depth, activation, blocks[activation][width, depth]) for activation in grids.get(grid, ())
+            for width, depth in sorted(grid, key=lambda place: (place[1], place[0]))]  # fmt: skip
+
+
+def _grid_cells(table: pd.DataFrame) -> Cells:
+    return table_cells(table, {
+        "cell": lambda row: row["label"],
+        "width": lambda row: f"{row['width']:,}",
+        "depth": lambda row: f"{row['depth']:,}",
+        "those trained %": lambda row: _accuracy(row),
+        "collapsed": lambda row: f"{row['collapsed']} of {row['n']}",
+        "id": lambda row: row["cell"],
+        "to see a network": lambda row: show_command(row["runs"]),
+    })  # fmt: skip
+
+
+def _grid_caption(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "No full grid of two or more widths and two or more depths that are otherwise alike."
+    widths, depths, blocks = (table[name].nunique() for name in ("width", "depth", "activation"))
+    activations = f" × {blocks} activations" if blocks > 1 else f", {table['activation'].iloc[0]}"
+    parts = [f"Test accuracy in per cent of {widths} widths × {depths} depths{activations}."]
+    ranked = table[table["accuracy"].notna()].sort_values("accuracy", kind="stable")
+    if len(ranked):
+        low, high = (f"{row['label']}, {_accuracy(dict(row))}" for _, row in ranked.iloc[[0, -1]].iterrows())
+        parts.append(f"Highest: {high}; lowest: {low}.")
+    if lost := table["collapsed"].sum():
+        parts.append(f"{counted(lost, 'network')} collapsed (hatched); numbers are of those that trained.")
+    if others := table["others"].iloc[0]:
+        parts.append(f"Not drawn: {counted(others, 'grid')} as large with other settings.")
+    return " ".join([*parts, resolution_words(table)])
+
+
+def _rows_high(inches: float, *groups: str) -> Any:
+    """A height that gives every row, and the heading of every group, its place."""
+
+    def height(table: pd.DataFrame) -> float:
+        headings = sum(table[name].nunique() for name in groups) if len(table) else 0
+        return max(2.6, 1.5 + inches * len(table) + 0.22 * headings)
+
+    return height
+
+
+def _grid_height(table: pd.DataFrame) -> float:
+    return 1.7 + 0.38 * block_places(table)[1][1] if len(table) else 2.6
+
+
+STUDY = (
+    Exhibit("seeds", "How much do networks of one cell differ by their seed alone?", "study", seeds_table,
+            _seeds_cells, draw_seeds, _seeds_caption, height=_rows_high(0.2)),
+    Exhibit("verdicts", "Which differences are there, and which are open?", "study", verdicts_table,
+            _verdicts_cells, draw_verdicts, _verdicts_caption, height=_rows_high(0.34, "knob")),
+    Exhibit("sensitivity", "Which knob makes the difference, and how much is luck?", "study", shares_table,
+            _shares_cells, draw_shares, _shares_caption, height=_rows_high(0.27)),
+    Exhibit("effects", "What does each setting reach on average?", "study", effects_table,
+            _effects_cells, draw_effects, _effects_caption, height=_rows_high(0.2, "knob")),
+    Exhibit("grid", "How do width and depth act together?", "study", grid_table,
+            _grid_cells, draw_grid, _grid_caption, height=_grid_height),
+)  # fmt: skip
 
 CELLS = (
     Exhibit("results", "What does each cell reach, and what does it cost?", "cells",

@@ -1,0 +1,336 @@
+"""What accuracy costs: the cells that none beats, time and memory by size, and where the wall clock went."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mnistlab.analysis.cost import PARTS, ledger_table, pareto_set
+from mnistlab.exhibits.base import Exhibit
+from mnistlab.exhibits.study import counted, number, resolution_words, show_command
+from mnistlab.formatting import (
+    NOTHING,
+    Cells,
+    percent,
+    point_estimate,
+    seconds,
+    significant,
+    size,
+    spread,
+    table_cells,
+    with_spread,
+)
+from mnistlab.tabulation import NOT_MEASURABLE
+from mnistlab.visualization.cost import draw_ledger, draw_memory, draw_pareto, draw_step_seconds
+
+if TYPE_CHECKING:
+    from mnistlab.analysis.estimate import Estimate
+    from mnistlab.analysis.evidence import Evidence
+
+MOST_BARS = 25
+_AXES = {
+    "parameters": ("parameters", 1.0),
+    "flops": ("operations of the whole training, 10⁹ FLOPs", 1e9),
+    "seconds": ("time of all steps, by a probe of each network alone, s", 1.0),
+}
+_WRITTEN: dict[str, Callable[[float], str]] = {"parameters": lambda cost: f"{cost:,.0f}",
+                                               "flops": lambda cost: f"{cost:.3g}", "seconds": seconds}  # fmt: skip
+_ALONE = "Time is of a probe of each network alone, not of a cohort's members."
+
+
+def pareto_table(known: "Evidence", cost: str) -> pd.DataFrame:
+    """Accuracy against one cost, by rising cost.
+
+    Returns
+    -------
+    DataFrame
+        A row per cell with that cost: number (of a Pareto cell, from 1; 0 of others), cell, label, cost, accuracy, low,
+        high (test, fractions), validation, pareto, rival (id), overlaps (see `analysis.cost.pareto_set`), n, collapsed,
+        runs, task (data set and protocol), resolution.
+    """
+    found = pareto_set(known.costs, cost)
+    counts = known.results.rows.set_index("cell")[["seeds", "collapsed", "runs"]] if len(found) else pd.DataFrame()
+    rows = []
+    for row in found.to_dict("records"):
+        own, accuracy = counts.loc[row["cell"]], row["accuracy"]
+        rows.append((row["cell"], row["label"], row[cost], number(accuracy.value), number(accuracy.low),
+                     number(accuracy.high), number(row["validation_accuracy"].value), row["pareto"], row["rival"],
+                     row["overlaps"], own["seeds"], own["collapsed"], own["runs"],
+                     f"{row['dataset']}, {row['protocol']}", number(known.results.resolution)))  # fmt: skip
+    columns = ["cell", "label", "cost", "accuracy", "low", "high", "validation", "pareto", "rival",
+               "overlaps", "n", "collapsed", "runs", "task", "resolution"]  # fmt: skip
+    table = pd.DataFrame(rows, columns=columns).astype({"pareto": bool, "overlaps": bool})
+    table.insert(0, "number", table["pareto"].cumsum().where(table["pareto"], 0).astype(int))
+    return table
+
+
+def _pareto_cells(table: pd.DataFrame, cost: str) -> Cells:
+    labels = dict(zip(table["cell"], table["label"], strict=True))
+    return table_cells(table, {
+        "cell": lambda row: row["label"],
+        "no.": lambda row: f"{row['number']}" if row["pareto"] else "",
+        {"flops": "FLOPs", "seconds": "time alone"}.get(cost, cost): lambda row: _WRITTEN[cost](row["cost"]),
+        "accuracy %": lambda row: percent(point_estimate(row)),
+        "validation %": lambda row: f"{100 * row['validation']:.2f}",
+        "collapsed": lambda row: f"{row['collapsed']} of {row['n']}",
+        "rival": lambda row: labels.get(row["rival"], NOTHING),
+        "intervals overlap": lambda row: ("yes" if row["overlaps"] else "no") if row["rival"] else NOTHING,
+        "id": lambda row: row["cell"],
+        "to see a network": lambda row: show_command(row["runs"]),
+    })  # fmt: skip
+
+
+def _pareto_caption(table: pd.DataFrame, cost: str) -> str:
+    if table.empty:
+        missing = {"seconds": "No architecture has been probed alone yet."}
+        return missing.get(cost, "No network with a validation accuracy has finished yet.")
+    chosen, beaten = table[table["pareto"]], table[~table["pareto"]]
+    words = {"flops": "operations", "seconds": "seconds"}.get(cost, cost)
+    least, most = chosen.iloc[0], chosen.iloc[chosen["validation"].argmax()]
+    ends = "; ".join(
+        f"{word}: {row['label']}, {_bought(row, cost)}" for word, row in (("Cheapest", least), ("best", most))
+    )
+    parts = [
+        f"{len(chosen)} of {len(table)} cells: no other is as good on validation digits for as few {words}.",
+        f"{ends}.",
+    ]
+    if len(beaten):
+        open_ = beaten["overlaps"].sum()
+        parts.append(f"Of {len(beaten)} that are beaten, {open_} overlap their rival: not shown to be worse.")
+    if lost := (table["collapsed"] == table["n"]).sum():
+        parts.append(f"Of {counted(lost, 'cell')} every network collapsed.")
+    return " ".join([*parts, *([_ALONE] if cost == "seconds" else []), resolution_words(table)])
+
+
+def _bought(row: "pd.Series", cost: str) -> str:
+    return f"{percent(point_estimate(dict(row)))} % at {_WRITTEN[cost](row['cost'])}"
+
+
+# Time and memory by size
+
+
+def probes_table(known: "Evidence") -> pd.DataFrame:
+    """Every architecture that was probed by itself, by series and rising parameters.
+
+    Returns
+    -------
+    DataFrame
+        A row per architecture and environment: series (framework, with the environment where there are several), cell
+        and label of the first cell that has it, parameters, depth, seconds (of a step), overhead, overhead_low,
+        overhead_high (of any step of the framework, by the law of time), law_seconds, ruled_by, peak_bytes, state_bytes
+        (parameters, gradients, optimizer), runs (of that cell), networks. NaN where not known.
+    """
+    cells = known.results.rows
+    if cells.empty or known.measurements.empty:
+        return pd.DataFrame(columns=_PROBED)
+    first = cells.sort_values("seeds", ascending=False, kind="stable").drop_duplicates("architecture_key")
+    first = first[["architecture_key", "cell", "label", "parameters", "hidden_layer_sizes", "runs", "seeds"]]
+    # As the law of time: the last probe of an architecture in an environment.
+    probes = known.measurements.drop_duplicates(["architecture_key", "environment"], keep="last")
+    probes = probes[
+        ["architecture_key", "framework", "environment", "seconds_per_step", "peak_bytes", "parameter_bytes"]
+    ]
+    table = probes.merge(first, on="architecture_key")
+    told = known.time_law.steps[["architecture_key", "environment", "law_seconds", "ruled_by"]]
+    table = table.merge(told, on=["architecture_key", "environment"], how="left")
+    several = table["environment"].nunique() > 1
+    laws = {(law["framework"], law["environment"]): law["overhead_seconds"]
+            for law in known.time_law.laws.to_dict("records")}  # fmt: skip
+    floors = [laws.get(pair) for pair in zip(table["framework"], table["environment"], strict=True)]
+    table["series"] = table["framework"] + (", " + table["environment"].str[:6] if several else "")
+    for name, end in (("overhead", "value"), ("overhead_low", "low"), ("overhead_high", "high")):
+        table[name] = [math.nan if floor is None else number(getattr(floor, end)) for floor in floors]
+    table = table.rename(columns={"seconds_per_step": "seconds", "parameter_bytes": "state_bytes", "seeds": "networks"})
+    table["depth"] = table["hidden_layer_sizes"].map(len)
+    numbers = ["seconds", "law_seconds", "peak_bytes", "state_bytes"]
+    table[numbers] = table[numbers].astype(float)
+    return table.sort_values(["series", "parameters"], kind="stable", ignore_index=True)[_PROBED]
+
+
+_PROBED = ["series", "cell", "label", "parameters", "depth", "seconds", "overhead", "overhead_low", "overhead_high",
+           "law_seconds", "ruled_by", "peak_bytes", "state_bytes", "runs", "networks"]  # fmt: skip
+
+
+def _timed(known: "Evidence") -> pd.DataFrame:
+    table = probes_table(known)
+    return table[table["seconds"].notna()].reset_index(drop=True)
+
+
+def _seconds_cells(table: pd.DataFrame) -> Cells:
+    return table_cells(table, {
+        "cell": lambda row: row["label"],
+        "parameters": lambda row: f"{row['parameters']:,}",
+        "alone, ms a step": lambda row: significant(1000 * row["seconds"]),
+        "by the law, ms": lambda row: _or_nothing(row["law_seconds"], lambda value: significant(1000 * value)),
+        "ruled by": lambda row: row["ruled_by"] if isinstance(row["ruled_by"], str) else NOTHING,
+        "framework": lambda row: row["series"],
+        "id": lambda row: row["cell"],
+        "to see a network": lambda row: show_command(row["runs"]),
+    })  # fmt: skip
+
+
+def _seconds_caption(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "No architecture has been probed alone yet."
+    quick, slow = (table.iloc[place] for place in (table["seconds"].argmin(), table["seconds"].argmax()))
+    ends = "; ".join(f"{word}: {row['label']}, {seconds(row['seconds'])}"
+                     for word, row in (("quickest", quick), ("slowest", slow)))  # fmt: skip
+    parts = [f"Time of a training step of {counted(len(table), 'architecture')}, each alone on the machine; {ends}."]
+    for name, own in table.groupby("series", sort=False):
+        floor = own.iloc[0]
+        if floor["overhead"] > 0:
+            known = floor["overhead_low"] >= 0
+            ends = f" ({seconds(floor['overhead_low'])} to {seconds(floor['overhead_high'])})" if known else ""
+            ruled = (own["ruled_by"] == "overhead").sum()
+            parts.append(f"Any step of {name} takes {seconds(floor['overhead'])}{ends} whatever its size; "
+                         f"overhead is more than half of the time of {ruled} of {len(own)}.")  # fmt: skip
+    return " ".join(parts)
+
+
+def _memory(known: "Evidence") -> pd.DataFrame:
+    table = probes_table(known)
+    return table[table[["peak_bytes", "state_bytes"]].notna().any(axis=1)].reset_index(drop=True)
+
+
+def _memory_cells(table: pd.DataFrame) -> Cells:
+    return table_cells(table, {
+        "cell": lambda row: row["label"],
+        "parameters": lambda row: f"{row['parameters']:,}",
+        "peak memory": lambda row: _or_nothing(row["peak_bytes"], size, NOT_MEASURABLE),
+        "state memory": lambda row: _or_nothing(row["state_bytes"], size),
+        "framework": lambda row: row["series"],
+        "id": lambda row: row["cell"],
+        "to see a network": lambda row: show_command(row["runs"]),
+    })  # fmt: skip
+
+
+def _memory_caption(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "No architecture has been probed for its memory yet."
+    largest = table.iloc[table["parameters"].argmax()]
+    state = _or_nothing(largest["state_bytes"], size)
+    told = f"State (parameters, gradients, optimizer), counted exactly: {state} for the largest, {largest['label']}."
+    parts = [f"Memory of {counted(len(table), 'architecture')}.", told]
+    measured = table["peak_bytes"].dropna()
+    parts.append(f"Peak of a fresh process beyond its imports: {size(measured.min())} to {size(measured.max())}."
+                 if len(measured) else f"Peak memory: {NOT_MEASURABLE}.")  # fmt: skip
+    return " ".join(parts)
+
+
+def _or_nothing(value: float, write: Callable[[float], str], nothing: str = NOTHING) -> str:
+    return nothing if math.isnan(value) else write(value)
+
+
+# Where the wall clock went
+
+
+def wall_clock_table(known: "Evidence") -> pd.DataFrame:
+    """The ledger of the whole study, then of the cells that took most of it.
+
+    Returns
+    -------
+    DataFrame
+        cell (empty: the whole study), label, n, timing, environment, wall_seconds (Estimate, of a network), total
+        (seconds of all networks), of every part `…_seconds` and `…_share` (floats) with `…_share_low` and
+        `…_share_high`, runs, of_cells (as many have a ledger).
+    """
+    whole = ledger_table(known.runs.assign(cell=""))
+    cells = known.results.rows
+    labels = {"": "whole study", **dict(zip(cells["cell"], cells["label"], strict=True))} if len(cells) else {}
+    runs = dict(zip(cells["cell"], cells["runs"], strict=True)) if len(cells) else {}
+    everything = tuple(run for own in runs.values() for run in own)
+    rows = [_ledger_row(row, labels, {**runs, "": everything})
+            for row in [*whole.to_dict("records"), *known.ledger.to_dict("records")]]  # fmt: skip
+    ends = [f"{part}_share{end}" for part in PARTS for end in ("", "_low", "_high")]
+    columns = ["cell", "label", "n", "timing", "environment", "wall_seconds", "total",
+               *(f"{part}_seconds" for part in PARTS), *ends, "runs"]  # fmt: skip
+    table = pd.DataFrame(rows, columns=columns)
+    table = table[table["total"].notna()].sort_values("total", ascending=False, kind="stable", ignore_index=True)
+    order = pd.concat([table[table["cell"] == ""], table[table["cell"] != ""].head(MOST_BARS)], ignore_index=True)
+    if len(own := known.ledger["timing"].unique()) > 1:
+        order.loc[order["cell"] == "", "timing"] = " and ".join(own)
+    return order.assign(of_cells=(table["cell"] != "").sum())
+
+
+def _ledger_row(row: dict[Any, Any], labels: dict[str, str], runs: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"cell": row["cell"], "label": labels[row["cell"]], "n": row["networks"],
+                             "timing": row["timing"], "environment": row["environment"],
+                             "wall_seconds": row["wall_seconds"],
+                             "total": number(row["wall_seconds"].value) * row["networks"],
+                             "runs": runs[row["cell"]]}  # fmt: skip
+    for part in PARTS:
+        share: Estimate = row[f"{part}_share"]
+        shown[f"{part}_seconds"] = number(row[f"{part}_seconds"].value)
+        shown |= {f"{part}_share": number(share.value), f"{part}_share_low": number(share.low),
+                  f"{part}_share_high": number(share.high)}  # fmt: skip
+    return shown
+
+
+def _ledger_cells(table: pd.DataFrame) -> Cells:
+    def share(part: str) -> Callable[[Mapping[Any, Any]], str]:
+        return lambda row: _share(row, part)
+
+    def taken(part: str) -> Callable[[Mapping[Any, Any]], str]:
+        return lambda row: seconds(row[f"{part}_seconds"])
+
+    return table_cells(table, {
+        "cell": lambda row: row["label"],
+        "timing": lambda row: row["timing"],
+        "a network, s": lambda row: with_spread(row["wall_seconds"]),
+        "all networks": lambda row: seconds(row["total"]),
+        **{f"{part} %": share(part) for part in PARTS},
+        **{part: taken(part) for part in PARTS},
+        "id": lambda row: row["cell"] or NOTHING,
+        "to see a network": lambda row: show_command(row["runs"]),
+    })  # fmt: skip
+
+
+def _share(row: Mapping[Any, Any], part: str) -> str:
+    from mnistlab.analysis.estimate import Estimate
+
+    low, high = (
+        None if math.isnan(row[f"{part}_share_{end}"]) else row[f"{part}_share_{end}"] for end in ("low", "high")
+    )
+    return spread(Estimate(row[f"{part}_share"], low, high, kind="jackknife"), 100)
+
+
+def _ledger_caption(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "No network has finished yet."
+    whole = table.iloc[0]
+    largest = sorted(PARTS, key=lambda part: -whole[f"{part}_share"])[:2]
+    shares = ", ".join(f"{_share(dict(whole), part)} % {part}" for part in largest)
+    cells, of_cells = len(table) - 1, table["of_cells"].iloc[0]
+    drawn = f"the {cells} of {of_cells} cells that took most" if cells < of_cells else "every cell"
+    packed = (table["timing"][1:] == "packed").sum()
+    how = f"{packed} of these {cells} were trained in cohorts, whose time is shared out (packed)." if packed else (
+        "Every network had the machine to itself (alone).")  # fmt: skip
+    return (f"Wall clock of {whole['n']:,} networks, {seconds(whole['total'])} in all: {shares}. "
+            f"Bars: the whole study and {drawn}; {how}")  # fmt: skip
+
+
+def _pareto(cost: str, question: str) -> Exhibit:
+    words, unit = _AXES[cost]
+    return Exhibit(f"pareto-{cost}", question, "costs", partial(pareto_table, cost=cost),
+                   partial(_pareto_cells, cost=cost), partial(draw_pareto, words=words, unit=unit),
+                   partial(_pareto_caption, cost=cost), height=_pareto_height)  # fmt: skip
+
+
+def _pareto_height(table: pd.DataFrame) -> float:
+    return 3.9 + 0.1 * min(int(table["pareto"].sum()), 10) if len(table) else 2.6
+
+
+COSTS = (
+    _pareto("parameters", "Which cells give the most accuracy for their parameters?"),
+    _pareto("flops", "Which cells give the most accuracy for their operations?"),
+    _pareto("seconds", "Which cells give the most accuracy for their time?"),
+    Exhibit("seconds-parameters", "How does the time of a step grow with the network?", "costs", _timed,
+            _seconds_cells, draw_step_seconds, _seconds_caption),
+    Exhibit("memory-parameters", "How much memory does a network take?", "costs", _memory,
+            _memory_cells, draw_memory, _memory_caption),
+    Exhibit("ledger", "Where did the time go?", "costs", wall_clock_table,
+            _ledger_cells, draw_ledger, _ledger_caption,
+            height=lambda table: max(2.6, 1.5 + 0.22 * len(table))),
+)  # fmt: skip

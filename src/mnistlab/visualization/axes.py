@@ -1,0 +1,153 @@
+"""What the axes of several figures share: accuracy in per cent with the resolution, rows with names, a legend below."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mnistlab.formatting import points, printable
+from mnistlab.visualization.style import BAND, INK
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+SMALL = 8.5  # points, of the names of rows: eleven of them a page's width of a telephone
+_STEEP = 4  # errors that differ by more than this factor are drawn on a logarithmic scale of errors
+_TICKS = (1, 1.5, 2, 3, 4, 5, 7)
+_ROOM = {"x": 0.115, "y": 0.055}  # of the axis, that a tick's number takes
+
+Which = Literal["x", "y"]
+
+
+def short(label: str, length: int = 30) -> str:
+    """The label in at most `length` characters, its middle left out: both ends tell cells apart."""
+    text = printable(label)
+    head = (length - 1) * 3 // 5
+    return text if len(text) <= length else f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def short_names(labels: "Sequence[str] | pd.Series", length: int = 30) -> list[str]:
+    """The labels, each in at most `length` characters; of those that would look alike what differs is kept."""
+    whole = list(dict.fromkeys(map(str, labels)))
+    alike: dict[str, list[str]] = {}
+    for label in whole:
+        alike.setdefault(short(label, length), []).append(label)
+    names = {}
+    for name, own in alike.items():
+        common = set.intersection(*(set(label.split(", ")[1:]) for label in own))
+        for label in own:
+            first, *rest = label.split(", ")
+            kept = [first, "…", *(part for part in rest if part not in common)]
+            names[label] = name if len(own) == 1 else short(", ".join(kept), length)
+    return [names[str(label)] for label in labels]
+
+
+def count(numbers: "pd.Series | Sequence[int]", words: str = "") -> str:
+    """How many networks stand behind the marks: `n = 5`, `n = 3 to 20`."""
+    least, most = min(numbers), max(numbers)
+    return f"n = {least:,}{words}" if least == most else f"n = {least:,} to {most:,}{words}"
+
+
+def accuracy_axis(ax: "Axes", which: Which, table: "pd.DataFrame", what: str = "test accuracy") -> None:
+    """Make an axis one of accuracy in per cent that holds every mark of the table and as much of its intervals as fits.
+
+    Where the worst makes more than four times as many errors as the best, the scale is the logarithm of the error: a
+    small network must not flatten all others. Columns: accuracy, low, high.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    values = table[["accuracy", "low", "high"]].to_numpy(dtype=float)
+    inside, errors = values[~np.isnan(values)], 1 - table["accuracy"].dropna().to_numpy(dtype=float)
+    axis, limits = getattr(ax, f"{which}axis"), getattr(ax, f"set_{which}lim")
+    ax.grid(axis=which, color=BAND, linewidth=0.6)
+    ax.set_axisbelow(True)
+    getattr(ax, f"set_{which}label")(what)
+    if not len(errors):
+        return
+    if errors.min() > 0 and errors.max() > _STEEP * errors.min():
+        floor = errors.min() / 2
+        scale = (lambda share: -np.log10(np.maximum(1 - share, floor)), lambda place: 1 - 10.0 ** -np.asarray(place))
+        getattr(ax, f"set_{which}scale")("function", functions=scale)
+        getattr(ax, f"set_{which}label")(f"{what} (logarithm of the error)")
+        low, high = (float(scale[0](end)) for end in (inside.min(), min(inside.max(), 1 - floor)))
+        room = 0.05 * (high - low)
+        ends = (float(scale[1](low - room)), float(scale[1](high + room)))
+        axis.set(major_locator=FixedLocator(_error_ticks(low - room, high + room, _ROOM[which])),
+                 minor_locator=NullLocator())  # fmt: skip
+    else:
+        low, high = float(inside.min()), min(float(inside.max()), 1.0)
+        room = 0.05 * (high - low) or 0.005
+        ends = (low - room, high + room)
+    # A new scale brings its own.
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
+    limits(*ends)
+
+
+def _error_ticks(low: float, high: float, room: float) -> list[float]:
+    """Round accuracies between two places on the scale -log10(error), none nearer to the next than its number needs."""
+    exponents = range(-math.floor(high) - 2, -math.floor(low) + 1)
+    places = sorted(-math.log10(times * 10.0**exponent) for times, exponent in itertools.product(_TICKS, exponents))
+    kept: list[float] = []
+    for place in places:
+        if low <= place <= high and (not kept or place - kept[-1] >= room * (high - low)):
+            kept.append(place)
+    return [1 - 10.0**-place for place in kept]
+
+
+def draw_resolution(ax: "Axes", which: Which, table: "pd.DataFrame", words: str = "resolution") -> None:
+    """A band below the best mark, as deep as the resolution: differences that these seeds often miss.
+
+    Columns: accuracy, resolution (fractions; NaN where not known).
+    """
+    resolution, top = table["resolution"].max(), table["accuracy"].max()
+    if resolution > 0 and not math.isnan(top):
+        span = ax.axvspan if which == "x" else ax.axhspan
+        span(top - resolution, top, color=BAND, zorder=0, label=f"{words} ({points(resolution)})")
+    elif len(table):
+        ax.plot([], [], linestyle="none", label="no resolution yet")
+
+
+def rows_by_group(groups: Sequence[str]) -> tuple[list[int], dict[int, str]]:
+    """Places of rows from the top, 0, down, each group of neighbours below a heading: theirs, and the headings'."""
+    places: list[int] = []
+    headings: dict[int, str] = {}
+    for row, name in enumerate(groups):
+        if row == 0 or name != groups[row - 1]:
+            headings[row + len(headings)] = name
+        places.append(row + len(headings))
+    return places, headings
+
+
+def name_rows(ax: "Axes", places: Sequence[int], names: Sequence[str], headings: dict[int, str] | None = None) -> None:
+    """Write names at the left of rows that are counted downwards, headings in bold."""
+    ticks = {**dict(zip(places, names, strict=True)), **(headings or {})}
+    ax.set_yticks(list(ticks), list(ticks.values()), fontsize=SMALL, parse_math=False)
+    for place, label in zip(ticks, ax.get_yticklabels(), strict=True):
+        label.set_fontweight("bold" if headings and place in headings else "normal")
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(max(ticks, default=0) + 0.7, min(ticks, default=0) - 0.7)
+
+
+def legend_below(ax: "Axes", columns: int = 2, *, below: float = 3.6, handles: list[Any] | None = None) -> None:
+    """A legend in the middle of the figure, `below` font sizes under the axes, however high these are."""
+    from matplotlib.transforms import blended_transform_factory
+
+    shown, names = ax.get_legend_handles_labels() if handles is None else (handles, [h.get_label() for h in handles])
+    figure = ax.get_figure(root=True)
+    if not shown or figure is None:
+        return
+    legend = ax.legend(shown, names, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, fontsize="small",
+                       bbox_transform=blended_transform_factory(figure.transFigure, ax.transAxes),
+                       borderaxespad=below, columnspacing=1.2, handletextpad=0.5)  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def say_nothing(ax: "Axes", why: str) -> "Axes":
+    """Empty axes with a sentence."""
+    ax.set(xticks=[], yticks=[])
+    ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color=INK)
+    return ax

@@ -1,0 +1,78 @@
+"""Differences of pairs of cells with their verdicts: a table in, Axes out. Only positions are computed here."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mnistlab.visualization.axes import SMALL, count, legend_below, name_rows, rows_by_group, say_nothing, short_names
+from mnistlab.visualization.style import BAND, INK, OKABE_ITO
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+VERDICT_LOOKS = {"better": (OKABE_ITO[2], "^"), "worse": (OKABE_ITO[1], "v"), "equivalent": (OKABE_ITO[0], "s"),
+                 "undecided": (INK, "o")}  # fmt: skip
+_FAR = 0.05  # a difference beyond which the scale becomes logarithmic
+_LINEAR = 0.01  # up to which it stays linear then
+
+
+def draw_verdicts(table: "pd.DataFrame", ax: "Axes") -> "Axes":
+    """A row per pair: the difference of two cells with its interval, the margin, the verdict as colour, mark and word.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row per pair, pairs of a knob together: knob, label, label_against, difference, low, high, margin
+        (fractions; the difference is the first cell's accuracy less the second's), verdict, n (seeds).
+    ax : Axes
+
+    Returns
+    -------
+    Axes
+        `ax`.
+    """
+    from matplotlib.ticker import FuncFormatter
+
+    if table.empty:
+        return say_nothing(ax, "no verdicts yet")
+    places, headings = rows_by_group([knob.replace("_", " ") for knob in table["knob"]])
+    margin = float(table["margin"].max())
+    ax.axvspan(-margin, margin, color=BAND, zorder=0, label=f"margin (±{margin * 100:g} points)")
+    ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
+    where = dict(zip(table.index, places, strict=True))
+    for verdict, (color, mark) in VERDICT_LOOKS.items():
+        own = table[table["verdict"] == verdict]
+        if own.empty:
+            continue
+        spread = [own["difference"] - own["low"], own["high"] - own["difference"]]
+        ax.errorbar(own["difference"], [where[row] for row in own.index], xerr=spread, linestyle="none", marker=mark,
+                    color=color, markersize=6, capsize=2.5, markerfacecolor="none" if verdict == "undecided" else color,
+                    label=f"{verdict} ({count(own['n'])})")  # fmt: skip
+    for place, verdict in zip(places, table["verdict"], strict=True):
+        ax.text(1.02, place, verdict, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL,
+                color=VERDICT_LOOKS[verdict][0])  # fmt: skip
+    names = short_names([*table["label"], *table["label_against"]], 28)
+    pairs = zip(names[: len(table)], names[len(table) :], strict=True)
+    name_rows(ax, places, [f"{name}\nless {against}" for name, against in pairs], headings)
+    words = "difference of test accuracy, points"
+    if np.nanmax(np.abs(table[["low", "high"]].to_numpy(dtype=float))) > _FAR:
+        ax.set_xscale("symlog", linthresh=_LINEAR, linscale=1.5)
+        words += f"\n(logarithmic beyond ±{_LINEAR * 100:g})"
+        _thin_ticks(table, ax)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):+g}" if share else "0"))
+    ax.set_xlabel(words)
+    ax.grid(axis="x", color=BAND, linewidth=0.6)
+    ax.set_axisbelow(True)
+    legend_below(ax, below=5.2 if "\n" in words else 3.6)
+    return ax
+
+
+def _thin_ticks(table: "pd.DataFrame", ax: "Axes") -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    low, high = min(float(table["low"].min()), -_LINEAR), max(float(table["high"].max()), _LINEAR)
+    ticks = [sign * size for sign in (-1, 1) for size in (_LINEAR, 0.1, 0.5)] + [0.0]
+    ax.set_xlim(low * 1.15, high * 1.15)
+    inside = sorted(tick for tick in ticks if low * 1.15 <= tick <= high * 1.15)
+    ax.xaxis.set(major_locator=FixedLocator(inside), minor_locator=NullLocator())
