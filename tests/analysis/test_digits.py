@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mnistlab.analysis.digits import (
     DISPUTED,
+    confusion_table,
     disputed_labels,
     flipped_digits,
     hardest_digits,
@@ -186,3 +187,26 @@ def test_a_vote_of_weak_networks_that_err_apart_beats_each_of_them():
 def test_a_committee_of_none_is_refused():
     with pytest.raises(ValueError, match="at least 1 network"):
         vote_table(np.array([[1]]), np.array([1]), [0.5], best=(0,))
+
+
+def test_ties_of_many_networks_go_to_the_best_of_those_that_gave_a_tied_class():
+    random = np.random.default_rng(5)
+    predicted = random.integers(0, 3, (600, 40)).astype(np.uint8)
+    predicted[:, :10] = np.resize([0, 1], (600, 1))  # three hundred votes each, the ninth network best
+    validation = np.full(600, 0.5)
+    validation[9] = 0.9
+    found = vote(predicted, validation)
+    assert found.tolist() == vote_by_hand(predicted, validation)
+    assert set(found[:10].tolist()) == {1}
+
+
+def test_a_confusion_table_counts_what_each_class_is_taken_for():
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    table = confusion_table(np.array([[0, 0, 1, 1, 0, 2], [0, 1, 1, 1, 0, 2]]), labels, 4)
+    assert table["true"].tolist() == np.repeat(range(4), 4).tolist()
+    means = np.array([digits.value for digits in table["digits"]]).reshape(4, 4)
+    assert means.tolist() == [[1.5, 1.5, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    assert table["digits"][1] == t_interval([1, 2], limits=(0, 3))
+    shares = table["share"].to_numpy().reshape(4, 4)
+    assert shares[:3].sum(axis=1) == pytest.approx([1, 1, 1])
+    assert np.isnan(shares[3]).all()
