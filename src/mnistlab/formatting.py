@@ -24,6 +24,12 @@ Cells = tuple[list[str], list[list[str]]]
 NOTHING = "–"
 _FORMULA_STARTS = ("=", "+", "-", "@")
 _LABEL_WIDTH = 12
+# Notebooks would typeset what stands between dollar signs; one word without a space must not widen their page.
+_AS_TYPED = 'class="tex2jax_ignore mathjax_ignore" style="overflow-wrap: anywhere"'
+_SCROLLS = 'class="tex2jax_ignore mathjax_ignore" style="overflow-x: auto"'
+_NAME = 'style="text-align: left; overflow-wrap: anywhere; min-width: 14em; max-width: 22em"'
+_SHORT = 'style="white-space: nowrap"'  # a notebook's own style breaks every cell's lines
+_LONG_TEXT = 40
 
 
 def percent(estimate: Estimate) -> str:
@@ -156,13 +162,18 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
 
 
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain table for a notebook: everything escaped, the first column naming its row."""
+    """A plain table for a notebook: escaped, nothing taken for a formula, the first column naming its row."""
     head = "".join(f'<th scope="col">{html.escape(printable(text))}</th>' for text in columns)
-    written = (
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{text}</td>" for text in rest)}</tr>'
-        for first, *rest in ([html.escape(printable(text)) for text in row] for row in rows)
+    body = "".join(
+        f'<tr><th scope="row" {_NAME}>{html.escape(printable(first))}</th>{"".join(map(_html_cell, rest))}</tr>'
+        for first, *rest in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(written)}</tbody></table>"
+    return f"<div {_SCROLLS}><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def html_paragraph(text: str, tag: str = "p") -> str:
+    """A text for a notebook as an element of its own, a paragraph or a heading: escaped, not taken for a formula."""
+    return f"<{tag} {_AS_TYPED}>{html.escape(printable(text))}</{tag}>"
 
 
 def printable(text: str) -> str:
@@ -185,6 +196,10 @@ def table_cells(rows: "pd.DataFrame", columns: Mapping[str, Callable[[Mapping[An
     """Header and rows for people: of each column, by its header, what writes a row's value."""
     written = [[printable(write(row)) for write in columns.values()] for row in rows.to_dict("records")]
     return list(columns), written
+
+
+def _html_cell(text: str) -> str:
+    return f"<td {_SHORT if len(text) <= _LONG_TEXT else _NAME}>{html.escape(printable(text))}</td>"
 
 
 def _fit(text: str, width: int) -> str:

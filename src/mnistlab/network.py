@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlab.drawing import Drawing, Normalisation
+from mnistlab.formatting import html_paragraph
 from mnistlab.records import Stage
 from mnistlab.spec import IMAGE_STEPS, Architecture, Cell, Run
 
@@ -48,6 +49,12 @@ class Prediction:
     probabilities: tuple[float, ...]
     class_names: tuple[str, ...]
     normalisation: Normalisation
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture's name and the three most probable classes."""
+        ranked = sorted(zip(self.probabilities, self.class_names, strict=True), key=lambda one: -one[0])
+        classes = ", ".join(f"{name} {probability:.1%}" for probability, name in ranked[:3])
+        return html_paragraph(f"{self.image}: {'' if self.digit is not None else 'not a digit? '}{classes}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

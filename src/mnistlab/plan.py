@@ -9,11 +9,12 @@ from mnistlab.analysis.estimate import Estimate
 from mnistlab.datasets.catalog import DatasetInfo
 from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, Program, companions
 from mnistlab.errors import InvalidFieldError
+from mnistlab.formatting import html_paragraph, html_table, seconds
 from mnistlab.preprocessing import check_features
 from mnistlab.price import Priced, Prices, Work
 from mnistlab.spec import Cell, Run
 from mnistlab.splits import part_sizes
-from mnistlab.study import Study
+from mnistlab.study import MAX_SHOWN, Study
 
 # Resident memory of a process with its framework loaded, rounded up.
 _PROCESS_BYTES = {"keras": 600_000_000, "sklearn": 600_000_000}
@@ -112,6 +113,15 @@ class Plan:
     def peak_bytes(self) -> int:
         """Memory the processes need at the worst moment, beside the coordinator."""
         return self.workers * max((run_bytes(p.cell, p.size, p.program) for p in self.cells), default=0)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how much is to do, the time it takes, and the cells, the first 500 of very many."""
+        time = f"about {seconds(self.seconds.value)} ({seconds(self.seconds.low)} to {seconds(self.seconds.high)})"
+        counts = f"{len(self.cells):,} cells, {self.networks:,} networks, {self.to_do:,} to do"
+        rows = [[p.cell.label, f"{p.size.parameters:,}", f"{p.to_do:,} of {p.seeds:,}", seconds(p.seconds.value),
+                 p.cell.id] for p in self.cells[:MAX_SHOWN]]  # fmt: skip
+        note = html_paragraph(f"Plan of {self.study.name}: {counts}, {time} in processes side by side: {self.workers}.")
+        return note + html_table(["cell", "parameters", "to do", "time", "id"], rows)
 
 
 def cell_size(cell: Cell, info: DatasetInfo) -> CellSize:

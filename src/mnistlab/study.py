@@ -6,7 +6,6 @@ one line with the key or flag as its user wrote it. Nothing is trained, fetched 
 """
 
 import hashlib
-import html
 import importlib.resources
 import itertools
 import math
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mnistlab.errors import ConfigurationError, InvalidFieldError, did_you_mean
-from mnistlab.formatting import html_table, printable
+from mnistlab.formatting import html_paragraph, html_table
 from mnistlab.spec import MAX_DEPTH, Architecture, Cell, Check, Features, Run, Split, Training
 
 DEFAULT_SEEDS = 3
@@ -32,6 +31,7 @@ MAX_SEEDS = 1_000_000
 _DEFAULTS = Cell(Architecture((64,))).settings()
 FIRST_LOOK = 5  # seeds of every cell before it is asked which verdicts are open
 MAX_CELLS = 1_000_000
+MAX_SHOWN = 500  # cells in a notebook: a table of a million stops the browser
 MAX_FILE_BYTES = 10_000_000
 
 Factors = dict[str, list[Any]]  # field of the specification, or width and depth → the values it takes
@@ -64,11 +64,12 @@ class Study:
     folder: Path = field(default=Path(), compare=False)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: how many cells and seeds, and every cell by its label and id."""
+        """What a notebook shows: how many cells and seeds; the cells by label and id, the first 500 of very many."""
         n_cells, n_seeds = len(self.cells), len(self.seeds)
         counts = f"{n_cells:,} cell{'s' * (n_cells != 1)} × {n_seeds:,} seed{'s' * (n_seeds != 1)}"
-        table = html_table(["cell", "id"], [[cell.label, cell.id] for cell in self.cells])
-        return f"<p>Study <strong>{html.escape(printable(self.name))}</strong>: {counts}</p>{table}"
+        more = f", the first {MAX_SHOWN} of them:" if n_cells > MAX_SHOWN else ""
+        table = html_table(["cell", "id"], [[cell.label, cell.id] for cell in self.cells[:MAX_SHOWN]])
+        return f"{html_paragraph(f'Study {self.name}: {counts}{more}')}{table}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from mnistlab.formatting import (
     NOTHING,
     Cells,
     document,
+    html_paragraph,
     html_table,
     percent,
     point_estimate,
@@ -163,7 +164,7 @@ def results_text(results: "ResultsTable", width: int) -> str:
 def results_html(results: "ResultsTable") -> str:
     """What a notebook shows of the results: the same notes and columns."""
     columns, rows = results_cells(results.rows)
-    return f"<p>{resolution_note(results)} {RATE_NOTE}</p>{html_table(columns, rows)}"
+    return f"{html_paragraph(f'{resolution_note(results)} {RATE_NOTE}')}{html_table(columns, rows)}"
 
 
 def setting(name: Any, value: Any) -> Any:

@@ -4,7 +4,6 @@ Light, like `formatting`, which says how each number is written. It prints nothi
 """
 
 import dataclasses
-import html
 import math
 import textwrap
 from collections import Counter
@@ -16,6 +15,7 @@ from mnistlab.formatting import (
     NOTHING,
     Cells,
     document,
+    html_paragraph,
     html_table,
     percent,
     printable,
@@ -90,13 +90,13 @@ def verdicts_text(found: "Verdicts", width: int) -> str:
 def verdicts_html(found: "Verdicts") -> str:
     """What a notebook shows of verdicts: the sentence of a single one, else the table of every knob."""
     if found.rows.empty:
-        return f"<p>{verdicts_text(found, 1000)}</p>"
+        return html_paragraph(verdicts_text(found, 1000))
     if len(found.rows) == 1:
-        return f"<p>{html.escape(comparison_text(found, 1000))}</p>"
-    parts = [f"<p>{html.escape(replication_note(found))}</p>"]
+        return html_paragraph(comparison_text(found, 1000))
+    parts = [html_paragraph(replication_note(found))]
     for knob, rows in found.rows.groupby("knob", sort=False):
         table = html_table(*verdict_cells(dataclasses.replace(found, rows=rows)))
-        parts.append(f"<h4>{html.escape(str(knob))}</h4>{table}")
+        parts.append(f"{html_paragraph(str(knob), 'h4')}{table}")
     return "".join(parts)
 
 
@@ -255,7 +255,7 @@ def sensitivity_text(found: "Sensitivity", width: int) -> str:
 
 def sensitivity_html(found: "Sensitivity") -> str:
     """What a notebook shows of it: the notes and both tables."""
-    notes = f"<p>{html.escape(' '.join(_sensitivity_notes(found)))}</p>"
+    notes = html_paragraph(" ".join(_sensitivity_notes(found)))
     tables = (share_cells(found), effect_cells(found)) if found.residual is not None else ()
     return "".join([notes, *(html_table(*cells) for cells in tables if cells[1])])
 

@@ -47,8 +47,16 @@ def test_ids_of_an_inline_figure_carry_its_name_and_every_reference_has_its_targ
 def test_an_inline_figure_takes_its_colours_from_the_page(lab_results):
     svg = inline_svg(figure_svg(draw_figure(draw_depth_performance, depth_table(lab_results))), "depth")
     assert "currentColor" in svg
-    assert "var(--band)" in svg
+    assert set(re.findall(r"var\(--band[^)]*\)", svg)) == {"var(--band, #8894a047)"}  # seen where no page has a colour
     assert "var(--line-1, #0072B2)" in svg
+
+
+def test_two_figures_of_one_name_share_no_id(lab_results):
+    table = depth_table(lab_results)
+    svgs = [inline_svg(draw_figure(draw_depth_performance, rows), "depth") for rows in (table, table.head(3), table)]
+    first, other, again = (set(re.findall(r'\bid="([^"]+)"', svg)) for svg in svgs)
+    assert first == again
+    assert not first & other
 
 
 def test_importing_the_package_loads_no_drawing_library():

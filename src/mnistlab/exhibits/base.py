@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from mnistlab.analysis.evidence import Evidence
-from mnistlab.formatting import Cells, html_table, printable
+from mnistlab.formatting import Cells, html_paragraph, html_table, printable
 from mnistlab.visualization.style import SIZE, draw_figure, figure_svg, inline_svg
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ class Shown:
     def _repr_html_(self) -> str:
         """What a notebook shows: question, drawing, caption, table."""
         drawing = inline_svg(self.svg, self.exhibit.name) if self.svg else ""
+        says = f'role="img" aria-label="{html.escape(self.caption)}" style="max-width: 100%; height: auto"'
         columns, rows = self.cells
         table = html_table(columns, rows) if rows else ""
-        heading = f"<h3>{html.escape(self.exhibit.question)}</h3>"
-        return f"{heading}{drawing}<p>{html.escape(self.caption)}</p>{table}"
+        heading, caption = html_paragraph(self.exhibit.question, "h3"), html_paragraph(self.caption)
+        return f"{heading}{drawing.replace('<svg', f'<svg {says}', 1)}{caption}{table}"

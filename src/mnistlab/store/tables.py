@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.formatting import html_paragraph
 from mnistlab.plan import CellSize
 from mnistlab.records import Environment, EpochRecord, Evaluation, Ledger, PartLabels, RunResult
 from mnistlab.spec import Architecture, Cell, Run
@@ -92,6 +93,15 @@ class RunDetail:
     studies: tuple[str, ...]
     result: RunResult | None
     weights: Path | None = None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: which run it is, how it ended, and how many digits it gets right."""
+        told = [f"Run {self.run.id}: {self.run.cell.label}, seed {self.run.seed}, {self.status}"]
+        if self.result is not None:
+            told += [f"{int(part.correct.sum()):,} of {len(part.correct):,} {part.digits.part} digits right"
+                     for part in (self.result.test, self.result.validation) if part is not None]  # fmt: skip
+            told.append(f"{self.result.epochs_done:,} of {self.run.cell.training.epochs:,} epochs")
+        return html_paragraph("; ".join(told) + ".")
 
 
 def open_store(path: Path) -> "Store":

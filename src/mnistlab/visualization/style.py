@@ -7,6 +7,7 @@ settings for others.
 import io
 import logging
 import re
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 INK = "#1b2026"
 BAND = "#d9dee4"
+_BAND_ELSEWHERE = "#8894a047"  # what the band is where a page has no colour for it: seen on white and on black alike
 SIZE = (6.4, 4.0)  # inches: a third larger on a laptop, letters of 11 px on a telephone
 
 _SETTINGS: dict[Any, Any] = {
@@ -79,12 +81,14 @@ def figure_png(figure: "Figure") -> bytes:
 def inline_svg(svg: str, name: str) -> str:
     """A figure's SVG document as an `<svg>` element of a page, whose colours follow the page's text.
 
-    The ink becomes `currentColor`, the band `var(--band)`, the lines `var(--line-1)` and on; ids begin with `name`, so
-    that several figures can stand in one page; no address of a namespace or a licence is left in it.
+    The ink becomes `currentColor`, the band `var(--band)`, the lines `var(--line-1)` and on, each with what it is in a
+    page that does not know them, such as a notebook's. Ids begin with `name` and a checksum of the drawing, so that
+    several figures can stand in one page, of one name too; no address of a namespace or a licence is left in it.
     """
+    name = f"{name}-{zlib.crc32(svg.encode()):08x}"
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", svg)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg.replace("xlink:href", "href"))
     for place, color in enumerate(OKABE_ITO, start=1):
         svg = svg.replace(color.lower(), f"var(--line-{place}, {color})")
-    return svg.replace(INK, "currentColor").replace(BAND, "var(--band)")
+    return svg.replace(INK, "currentColor").replace(BAND, f"var(--band, {_BAND_ELSEWHERE})")
