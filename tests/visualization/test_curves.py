@@ -54,7 +54,7 @@ def test_the_band_of_the_resolution_hangs_below_the_best_cell(lab_results):
 def test_a_cell_whose_networks_all_collapsed_stands_at_the_foot_with_its_number(lab_results):
     ax = draw_depth_performance(depth_table(lab_results), axes())
     assert ax.get_ylim()[0] > 0.9
-    assert [text.get_text() for text in ax.texts] == ["sigmoid 11.6 % "]
+    assert [text.get_text() for text in ax.texts] == ["sigmoid 11.6 %  "]
     assert "collapsed, off the scale" in legend(ax)
 
 

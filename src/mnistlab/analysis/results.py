@@ -235,7 +235,8 @@ def _family_table(
         point = _point(row, results.resolution)
         families.setdefault((point[held], *other_settings(row).values()), []).append(point)
     columns = [axis, held, *_POINT_COLUMNS]
-    drawn = {key: _series(pd.DataFrame(points, columns=columns), axis) for key, points in families.items()}
+    drawn = {key: _series(pd.DataFrame(points, columns=columns), axis)
+             for key, points in families.items() if len(points) > 1}  # fmt: skip
     # max keeps the first of equals, and families are in study order.
     best = max(drawn, key=lambda key: (len(drawn[key]), -_off_default(key[1:])), default=None)
     return pd.DataFrame(columns=columns) if best is None else drawn[best]

@@ -4,10 +4,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mnistlab.analysis.results import depth_table, width_table
+from mnistlab.exhibits.arrangements import (
+    activation_caption,
+    activation_table,
+    arrangement_cells,
+    combination_caption,
+    combination_table,
+    order_caption,
+    order_table,
+)
 from mnistlab.exhibits.base import Exhibit
+from mnistlab.exhibits.differences import difference_exhibit
 from mnistlab.formatting import percent, point_estimate, points
+from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import curve_cells
 from mnistlab.visualization.curves import draw_depth_performance, draw_width_performance
+from mnistlab.visualization.dots import dots_height, draw_dots
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +45,21 @@ def _curve_caption(axis: str) -> Callable[["pd.DataFrame"], str]:
     return caption
 
 
+_OWN = ("hidden_layer_sizes", "activations", "train_fraction", "epochs")  # have exhibits of another kind
+_NEVER_PAIRED = ("dataset", "protocol")  # what differs there was tested on other digits (rule M1)
+_OTHERS = [knob for knob in Cell(Architecture((64,))).settings() if knob not in (*_OWN, *_NEVER_PAIRED)]
+
 KNOBS = (
     Exhibit("width", "Does a wider layer help?", "knobs", lambda known: width_table(known.results),
             curve_cells("width"), draw_width_performance, _curve_caption("width"), ("width",)),
     Exhibit("depth", "Do more layers help?", "knobs", lambda known: depth_table(known.results),
             curve_cells("depth"), draw_depth_performance, _curve_caption("depth"), ("depth",)),
+    Exhibit("activation", "Which activation is best?", "knobs", lambda known: activation_table(known.results),
+            arrangement_cells("shape", "activation"), draw_dots, activation_caption, ("activation",), dots_height),
+    Exhibit("order", "Does the order of activations matter?", "knobs", lambda known: order_table(known.results),
+            arrangement_cells("activations", ""), draw_dots, order_caption, (), dots_height),
+    Exhibit("combination", "How should nodes be spread over layers?", "knobs",
+            lambda known: combination_table(known.results), arrangement_cells("", "widths"), draw_dots,
+            combination_caption, ("layers",), dots_height),
+    *map(difference_exhibit, _OTHERS),
 )  # fmt: skip

@@ -4,7 +4,9 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mnistlab.formatting import points
+from rich.cells import cell_len, set_cell_size
+
+from mnistlab.formatting import points, printable
 from mnistlab.visualization.style import BAND, INK, LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ASIDE = 0.012  # of the axis, between two series: no interval hides another of the same place
+_NARROW, _WIDE = 22, 40  # characters of a name of which three, two stand side by side in a legend
+_BELOW = 0.55  # inches from the axis to the legend: its ticks and its name stand between
+_NAMED = 4  # collapsed cells named at the foot; more are counted
+_STEP = 0.055  # of the axis, between two names there
 
 
 def draw_width_performance(table: "pd.DataFrame", ax: "Axes") -> "Axes":
@@ -48,7 +54,8 @@ def _draw_curves(table: "pd.DataFrame", ax: "Axes", axis: str, words: str) -> "A
         ax.set(xticks=[], yticks=[])
         ax.text(0.5, 0.5, "no finished cells to compare yet", transform=ax.transAxes, ha="center", va="center")
         return ax
-    shown = table[~_all_collapsed(table)]
+    off = off_scale(table)
+    shown = table[~off]
     series = list(_series(shown))
     looks = zip(itertools.cycle(OKABE_ITO), itertools.cycle(LINE_STYLES), itertools.cycle(MARKERS))
     for place, ((name, rows), (color, dash, marker)) in enumerate(zip(series, looks, strict=False)):
@@ -58,12 +65,40 @@ def _draw_curves(table: "pd.DataFrame", ax: "Axes", axis: str, words: str) -> "A
         ax.errorbar(places, rows["accuracy"], yerr=spread, color=color, linestyle=dash, marker=marker, markersize=5,
                     capsize=2.5, label=name)  # fmt: skip
     _draw_resolution(shown, ax)
-    _draw_collapsed(table[_all_collapsed(table)], ax, axis)
+    _keep_scale(table, int(off.sum()), ax)
+    _draw_collapsed(table[off], ax, axis)
     ax.xaxis.set(major_locator=FixedLocator(sorted(table[axis].unique())), minor_locator=NullLocator(),
                  major_formatter=StrMethodFormatter("{x:.0f}"))  # fmt: skip
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, fontsize="small")
+    legend_below(ax)
     return ax
+
+
+def legend_below(ax: "Axes") -> None:
+    """The legend under the axes' label, in as many columns as fit; its names are no formulas."""
+    from matplotlib.transforms import ScaledTranslation
+
+    names = ax.get_legend_handles_labels()[1]
+    columns = 3 if max(map(len, names), default=0) <= _NARROW else 2 if max(map(len, names)) <= _WIDE else 1
+    below = ScaledTranslation(0, -_BELOW, ax.figure.dpi_scale_trans)
+    legend = ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + below, ncols=columns,
+                       fontsize="small", borderaxespad=0)  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many columns of letters, printable, the end replaced by an ellipsis."""
+    text = printable(text)
+    return text if cell_len(text) <= most else f"{set_cell_size(text, most - 1).rstrip()}…"
+
+
+def networks_text(table: "pd.DataFrame") -> str:
+    """How many networks stand behind each row, for a legend: ` (n = 5)`, ` (n = 3 to 20)`; empty where not known."""
+    if "n" not in table or table.empty:
+        return ""
+    least, most = int(table["n"].min()), int(table["n"].max())
+    return f" (n = {least})" if least == most else f" (n = {least} to {most})"
 
 
 def _series(table: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
@@ -72,7 +107,7 @@ def _series(table: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
     several = "framework" in table and table["framework"].nunique() > 1
     for _, rows in table.groupby(by, sort=False):
         name = " ".join(rows[by if several else ["activation"]].iloc[0])
-        yield f"{name}{_networks(rows)}", rows
+        yield f"{name}{networks_text(rows)}", rows
 
 
 def _shifted(places: "pd.Series", whole: "pd.Series", share: float, ax: "Axes") -> "pd.Series":
@@ -80,13 +115,6 @@ def _shifted(places: "pd.Series", whole: "pd.Series", share: float, ax: "Axes") 
     if ax.get_xscale() == "log":
         return places * (whole.max() / whole.min()) ** share
     return places + (whole.max() - whole.min()) * share
-
-
-def _networks(rows: "pd.DataFrame") -> str:
-    if "n" not in rows:
-        return ""
-    least, most = rows["n"].min(), rows["n"].max()
-    return f" (n = {most})" if least == most else f" (n = {least} to {most})"
 
 
 def _draw_resolution(table: "pd.DataFrame", ax: "Axes") -> None:
@@ -99,16 +127,46 @@ def _draw_resolution(table: "pd.DataFrame", ax: "Axes") -> None:
         ax.plot([], [], linestyle="none", label="no resolution yet")
 
 
-def _all_collapsed(table: "pd.DataFrame") -> Any:
-    """Cells none of whose networks trained: drawn to scale they would flatten all others."""
-    return table["collapsed"] == table["n"] if "collapsed" in table else table["accuracy"] < 0
+def off_scale(table: "pd.DataFrame") -> Any:
+    """Of each row, whether collapsed networks (rule M12) bring it so low that to scale it would flatten all others."""
+    if "collapsed" not in table:
+        return table["accuracy"] < 0
+    reach, some = clean_range(table), table["collapsed"] > 0
+    return (table["collapsed"] == table["n"]) | (some & (table["accuracy"] < (reach[0] if reach else 0)))
+
+
+def clean_range(table: "pd.DataFrame") -> tuple[float, float] | None:
+    """From where to where the rows reach none of whose networks collapsed, with some space; None: there are none."""
+    clean = table[table["collapsed"] == 0] if "collapsed" in table else table
+    if clean.empty:
+        return None
+    low, high = (clean[end].fillna(clean["accuracy"]) for end in ("low", "high"))
+    space = 0.06 * (high.max() - low.min()) or 0.001
+    return low.min() - space, high.max() + space
+
+
+def _keep_scale(table: "pd.DataFrame", n_off: int, ax: "Axes") -> None:
+    """Where a network collapsed the interval may reach from guessing to perfect: the others set the scale."""
+    reach = clean_range(table)
+    if reach is None or "collapsed" not in table or not table["collapsed"].any():
+        return
+    foot = (min(n_off, _NAMED + 1) + 0.5) * _STEP if n_off else 0.0  # the names stand below all intervals
+    ax.set_ylim(reach[0] - foot / (1 - foot) * (reach[1] - reach[0]), reach[1])
 
 
 def _draw_collapsed(table: "pd.DataFrame", ax: "Axes", axis: str) -> None:
     """Arrows at the foot, with the accuracy they stand for."""
     foot = ax.get_xaxis_transform()
-    for (_, row), place in zip(table.iterrows(), range(len(table)), strict=True):
-        ax.plot(row[axis], 0.03, marker="v", markersize=7, color=INK, linestyle="none", transform=foot, zorder=3,
-                label="collapsed, off the scale" if place == 0 else None)  # fmt: skip
-        ax.annotate(f"{row['activation']} {100 * row['accuracy']:.1f} % ", (row[axis], 0.03 + 0.06 * place),
-                    xycoords=foot, ha="right", va="center", fontsize="small")  # fmt: skip
+    places = sorted(table[axis].unique())
+    ax.plot(places, [0.03] * len(places), marker="v", markersize=7, color=INK, linestyle="none", transform=foot,
+            zorder=3, label="collapsed, off the scale" if places else None)  # fmt: skip
+    low, high = ax.get_xlim()
+    middle = (low * high) ** 0.5 if ax.get_xscale() == "log" else (low + high) / 2
+    for line, (_, row) in enumerate(table.head(_NAMED).iterrows()):
+        some = f", {row['collapsed']} of {row['n']} collapsed" if row["collapsed"] < row["n"] else ""
+        words = f"{row['activation']} {100 * row['accuracy']:.1f} %{some}"
+        side, text = ("right", f"{words}  ") if row[axis] > middle else ("left", f"  {words}")
+        ax.annotate(text, (row[axis], 0.03 + _STEP * line), xycoords=foot, ha=side, va="center", fontsize="small")
+    if len(table) > _NAMED:
+        ax.annotate(f"and {len(table) - _NAMED} more", (0.99, 0.03 + _STEP * _NAMED), xycoords="axes fraction",
+                    ha="right", va="center", fontsize="small")  # fmt: skip
