@@ -370,6 +370,17 @@ def test_levels_that_no_cell_tells_from_another_knob_have_no_accuracy():
     }
 
 
+def test_what_levels_bring_that_cannot_be_compared_is_nobodys_share():
+    orders = [("relu", "tanh", "relu"), ("tanh", "relu", "tanh"), ("relu", "relu", "tanh")]
+    shapes = [((64,), "relu"), ((128,), "relu"), ((64,) * 2, "relu"), *(((32,) * 3, order) for order in orders)]
+    settings = [Cell(Architecture(*shape)).settings() for shape in shapes]
+    accuracy = np.array([0.96, 0.97, 0.965, 0.90, 0.91, 0.92])[:, None] + np.array([0.001, -0.001])
+    found = sensitivity(*of_cells(settings, accuracy))
+    shares = [share.value for share in shares_of(found).values()]
+    assert all(0 <= share <= 1 for share in shares)
+    assert 0.5 < found.residual <= 1
+
+
 def test_one_seed_of_cells_no_full_factorial_has_accuracies_that_there_are(lab_evidence):
     values = [estimate.value for estimate in lab_evidence.sensitivity.effects["accuracy"] if estimate.value is not None]
     assert 0.8 < min(values) <= max(values) < 1

@@ -45,7 +45,7 @@ class Sensitivity:
     shares : DataFrame
         Largest share first. knobs: tuple of one name, or of two for their interaction; share: Estimate, a fraction of
         the variance of all networks; total: Estimate, the share with all interactions that hold these knobs
-        (`permutation`: not known). No interactions by `permutation`.
+        (`permutation`: not known). No interactions by `permutation`, and no knob that always changes with another.
     higher_interactions : Estimate
         Of three or more knobs, together; `value` is None with fewer knobs and by `permutation`.
     seed_noise : Estimate
@@ -240,10 +240,16 @@ def _block(contrasts: Floats, term: Term, others: slice) -> Floats:
 
 
 def _additive(accuracy: Floats, knobs: pd.DataFrame) -> _Variances:
-    """The variance of each knob's part of an additive least-squares model; interactions are not modelled."""
+    """The variance of each knob's part of an additive least-squares model; interactions are not modelled.
+
+    Levels that cannot be compared have no part, and a knob without others is left out: what they bring stays with what
+    the model cannot tell.
+    """
     parts: dict[Term, Floats] = {}
-    for position, (codes, weights) in enumerate(_additive_model(knobs)):
-        parts[(position,)] = _between((weights @ accuracy)[codes])
+    model = _additive_model(knobs)
+    for position, ((codes, _), (kept, weights, _)) in enumerate(zip(model, _comparable(model), strict=True)):
+        if kept.any():
+            parts[(position,)] = _between((weights @ accuracy)[codes])
     return _Variances(parts, {}, _between(accuracy - accuracy.mean(axis=0)), _noise(accuracy))
 
 
@@ -330,7 +336,8 @@ def _effects(knobs: pd.DataFrame, scores: pd.DataFrame, runs: pd.DataFrame, leve
         return pd.DataFrame(columns=_EFFECT_COLUMNS)
     model = _additive_model(knobs)
     comparable = _comparable(model)
-    told, weights = np.concatenate([kept for kept, _ in comparable]), np.vstack([own for _, own in comparable])
+    told = np.concatenate([kept for kept, *_ in comparable])
+    weights = np.vstack([effects + mean for _, effects, mean in comparable])
     labels = [(name, value) for name in knobs for value in _coded(knobs[name])[0]]
     counts = np.concatenate([np.bincount(codes) for codes, _ in model])
     unknown = Estimate(None, level=level, kind="crossed")
@@ -344,12 +351,13 @@ def _effects(knobs: pd.DataFrame, scores: pd.DataFrame, runs: pd.DataFrame, leve
     return pd.DataFrame(rows, columns=_EFFECT_COLUMNS).astype({"level": object})
 
 
-def _comparable(model: list[tuple[NDArray[np.intp], Floats]]) -> list[tuple[NDArray[np.bool_], Floats]]:
-    """Of each knob the levels that the cells can compare with each other, and how accuracies make theirs.
+def _comparable(model: list[tuple[NDArray[np.intp], Floats]]) -> list[tuple[NDArray[np.bool_], Floats, Floats]]:
+    """Of each knob the levels that the cells can compare with each other, how accuracies make their effects, a mean.
 
     Six orders of activations at three layers, and three layers nowhere else: what is the order's, what the depth's?
     Such a level has many accuracies that fit the cells equally well, among them some above 100 %. A knob's levels are
-    centred on the cells at those that can be compared; of a full factorial these are all.
+    centred on the cells at those that can be compared (the mean, (n_cells,), is of these); of a full factorial these
+    are all. The effects of others are zero.
     """
     levels = [np.eye(len(weights))[codes] for codes, weights in model]
     found = []
@@ -360,7 +368,7 @@ def _comparable(model: list[tuple[NDArray[np.intp], Floats]]) -> list[tuple[NDAr
         sizes = np.bincount(alike, np.bincount(codes)) * (np.bincount(alike) > 1)  # in cells; a level alone is no pair
         kept = (alike == sizes.argmax()) & (sizes.max() > 0)
         inside = kept[codes] / max(kept[codes].sum(), 1)
-        found.append((kept, weights - inside @ own @ weights + inside))
+        found.append((kept, np.where(kept[:, None], weights - inside @ own @ weights, 0), inside))
     return found
 
 

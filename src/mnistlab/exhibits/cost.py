@@ -35,8 +35,11 @@ _AXES = {
     "flops": ("operations of the whole training, 10⁹ FLOPs", 1e9),
     "seconds": ("time of all steps, by a probe of each network alone, s", 1.0),
 }
-_WRITTEN: dict[str, Callable[[float], str]] = {"parameters": lambda cost: f"{cost:,.0f}",
-                                               "flops": lambda cost: f"{cost:.3g}", "seconds": seconds}  # fmt: skip
+_WRITTEN: dict[str, Callable[[float], str]] = {
+    "parameters": lambda cost: f"{cost:,.0f}",
+    "flops": lambda cost: f"{significant(cost / 1e9)} GFLOPs",
+    "seconds": seconds,
+}
 _ALONE = "Time is of a probe of each network alone, not of a cohort's members."
 
 
@@ -88,14 +91,10 @@ def _pareto_caption(table: pd.DataFrame, cost: str) -> str:
         return missing.get(cost, "No network with a validation accuracy has finished yet.")
     chosen, beaten = table[table["pareto"]], table[~table["pareto"]]
     words = {"flops": "operations", "seconds": "seconds"}.get(cost, cost)
-    least, most = chosen.iloc[0], chosen.iloc[chosen["validation"].argmax()]
-    ends = "; ".join(
-        f"{word}: {row['label']}, {_bought(row, cost)}" for word, row in (("Cheapest", least), ("best", most))
+    intro = (
+        f"Test accuracy in per cent. {len(chosen)} of {counted(len(table), 'cell')}: no other is as good on validation"
     )
-    parts = [
-        f"{len(chosen)} of {len(table)} cells: no other is as good on validation digits for as few {words}.",
-        f"{ends}.",
-    ]
+    parts = [f"{intro} digits for as few {words}.", _ends_of(chosen, cost)]
     if len(beaten):
         open_ = beaten["overlaps"].sum()
         parts.append(f"Of {len(beaten)} that are beaten, {open_} overlap their rival: not shown to be worse.")
@@ -104,8 +103,16 @@ def _pareto_caption(table: pd.DataFrame, cost: str) -> str:
     return " ".join([*parts, *([_ALONE] if cost == "seconds" else []), resolution_words(table)])
 
 
+def _ends_of(chosen: pd.DataFrame, cost: str) -> str:
+    """The cheapest of the Pareto cells and the best."""
+    least, most = chosen.iloc[0], chosen.iloc[chosen["validation"].argmax()]
+    if len(chosen) == 1:
+        return f"It is {least['label']}, {_bought(least, cost)}."
+    return f"Cheapest: {least['label']}, {_bought(least, cost)}; best: {most['label']}, {_bought(most, cost)}."
+
+
 def _bought(row: "pd.Series", cost: str) -> str:
-    return f"{percent(point_estimate(dict(row)))} % at {_WRITTEN[cost](row['cost'])}"
+    return f"{percent(point_estimate(dict(row)))} at {_WRITTEN[cost](row['cost'])}"
 
 
 # Time and memory by size
@@ -118,14 +125,16 @@ def probes_table(known: "Evidence") -> pd.DataFrame:
     -------
     DataFrame
         A row per architecture and environment: series (framework, with the environment where there are several), cell
-        and label of the first cell that has it, parameters, depth, seconds (of a step), overhead, overhead_low,
+        and label of the cell that has it, parameters, depth, seconds (of a step), overhead, overhead_low,
         overhead_high (of any step of the framework, by the law of time), law_seconds, ruled_by, peak_bytes, state_bytes
         (parameters, gradients, optimizer), runs (of that cell), networks. NaN where not known.
     """
     cells = known.results.rows
     if cells.empty or known.measurements.empty:
         return pd.DataFrame(columns=_PROBED)
-    first = cells.sort_values("seeds", ascending=False, kind="stable").drop_duplicates("architecture_key")
+    # Of cells with one architecture that with the shortest name, the one nearest to the defaults.
+    first = cells.assign(length=cells["label"].str.len(), without=cells["seeds"] == 0)
+    first = first.sort_values(["without", "length"], kind="stable").drop_duplicates("architecture_key")
     first = first[["architecture_key", "cell", "label", "parameters", "hidden_layer_sizes", "runs", "seeds"]]
     # As the law of time: the last probe of an architecture in an environment.
     probes = known.measurements.drop_duplicates(["architecture_key", "environment"], keep="last")
@@ -305,10 +314,10 @@ def _ledger_caption(table: pd.DataFrame) -> str:
     cells, of_cells = len(table) - 1, table["of_cells"].iloc[0]
     drawn = f"the {cells} of {of_cells} cells that took most" if cells < of_cells else "every cell"
     packed = (table["timing"][1:] == "packed").sum()
-    how = f"{packed} of these {cells} were trained in cohorts, whose time is shared out (packed)." if packed else (
-        "Every network had the machine to itself (alone).")  # fmt: skip
-    return (f"Wall clock of {whole['n']:,} networks, {seconds(whole['total'])} in all: {shares}. "
-            f"Bars: the whole study and {drawn}; {how}")  # fmt: skip
+    how = "each network alone on the machine" if not packed else (
+        f"{packed} of {counted(cells, 'cell')} trained in cohorts, whose time is shared out (packed)")  # fmt: skip
+    return (f"Wall clock of {counted(whole['n'], 'network')}, {seconds(whole['total'])} in all: {shares}. "
+            f"Bars: the whole study and {drawn}; {how}.")  # fmt: skip
 
 
 def _pareto(cost: str, question: str) -> Exhibit:

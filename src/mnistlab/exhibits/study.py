@@ -265,7 +265,8 @@ def _shares_caption(table: pd.DataFrame) -> str:
         return "No shares of variance: no two cells differ in accuracy with seeds that all of them have."
     first = table.iloc[0]
     largest = table.iloc[table["share"].argmax()]
-    parts = [f"Shares of the variance of test accuracy over {first['cells']:,} cells × {first['seeds']:,} seeds.",
+    grid = f"{counted(first['cells'], 'cell')} × {counted(first['seeds'], 'seed')}"
+    parts = [f"Shares of the variance of test accuracy over {grid}.",
              f"Largest: {largest['what']}, {_share(dict(largest), 'share', 'low', 'high')} %."]  # fmt: skip
     seed = table[table["kind"] == "seed"]
     if len(seed) and largest["kind"] != "seed":

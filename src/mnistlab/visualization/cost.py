@@ -53,11 +53,11 @@ def draw_pareto(table: "pd.DataFrame", ax: "Axes", words: str, unit: float = 1.0
     if table.empty:
         return say_nothing(ax, "no cost measured yet")
     trained = table[table["collapsed"] < table["n"]]
-    _points(ax, trained[~trained["pareto"]], OKABE_ITO[0], "o", 0.35, "beaten in both")
+    _points(ax, trained[~trained["pareto"]], OKABE_ITO[0], "o", 0.35, "beaten")
     chosen = trained[trained["pareto"]]
     for (_, own), dash in zip(chosen.groupby("task", sort=False), itertools.cycle(LINE_STYLES)):
         ax.step(own["cost"], own["accuracy"], where="post", color=OKABE_ITO[1], linestyle=dash, linewidth=1.2)
-    _points(ax, chosen, OKABE_ITO[1], "D", 1.0, "not beaten in both")
+    _points(ax, chosen, OKABE_ITO[1], "D", 1.0, "not beaten")
     accuracy_axis(ax, "y", trained)
     draw_resolution(ax, "y", trained)
     _plain_numbers(ax.xaxis, unit)
@@ -201,8 +201,8 @@ def draw_ledger(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     Parameters
     ----------
     table : DataFrame
-        A row per bar, from the top down: cell (empty: the whole study), label, timing, n (networks), and of each part of `LEDGER_LOOKS` `…_share`
-        (a fraction).
+        A row per bar, from the top down: cell (empty: the whole study), label, timing, n (networks), and of each part
+        of `LEDGER_LOOKS` `…_share` (a fraction).
     ax : Axes
 
     Returns

@@ -100,7 +100,8 @@ def draw_effects(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     shown = rows[rows["accuracy"].notna()]
     for number, (_, own) in enumerate(shown.groupby("knob", sort=False)):
         spread = [own["accuracy"] - own["low"], own["high"] - own["accuracy"]]
-        ax.errorbar(own["accuracy"], own["place"], xerr=spread, linestyle=":" if _ordered(own) else "none", linewidth=1, marker="o", markersize=5,
+        joined = ":" if _ordered(own) else "none"
+        ax.errorbar(own["accuracy"], own["place"], xerr=spread, linestyle=joined, linewidth=1, marker="o", markersize=5,
                     color=OKABE_ITO[0], capsize=2.5,
                     label=f"mean at this setting ({count(shown['n'])})" if number == 0 else None)  # fmt: skip
     accuracy_axis(ax, "x", shown)
