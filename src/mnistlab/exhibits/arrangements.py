@@ -9,9 +9,11 @@ import pandas as pd
 from mnistlab.analysis.results import ResultsTable, other_settings
 from mnistlab.formatting import NOTHING, Cells, percent, point_estimate, points, table_cells
 from mnistlab.spec import Architecture, Cell
+from mnistlab.visualization.curves import shortened
 
 MOST_GROUPS = 12
 MOST_ROWS = 20
+MOST_LETTERS = 80  # of a label in a caption: a name of a user's may have hundreds
 _COLUMNS = ("group", "series", "cell", "label", "parameters", "collapsed", "runs", "accuracy", "low", "high", "n",
             "resolution", "left_out")  # fmt: skip
 _DEFAULTS = other_settings(Cell(Architecture((64,))).settings())
@@ -39,7 +41,7 @@ def activation_table(results: ResultsTable) -> pd.DataFrame:
     kept = {key: {group: rows for group, rows in groups.items() if len(rows) > 1} for key, groups in families.items()}
     groups = _largest(kept, lambda found: sum(map(len, found.values()))) or {}
     several = len({group[-1] for group in groups}) > 1
-    shown = _spread(sorted(groups), MOST_GROUPS)
+    shown = evenly(sorted(groups), MOST_GROUPS)
     order = [row["activations"][0] for _, rows in sorted(groups.items()) for row in rows]
     rows = [
         _point(row, f"{_shape(sizes)}{f', {framework}' if several else ''}", row["activations"][0])
@@ -63,7 +65,7 @@ def order_table(results: ResultsTable) -> pd.DataFrame:
     family = _largest({key: rows for key, rows in families.items() if len(rows) > 1}, len) or []
     ranked = sorted(family, key=lambda row: -row["accuracy"].value)
     shown = ranked if len(ranked) <= MOST_ROWS else [*ranked[: MOST_ROWS // 2], *ranked[-MOST_ROWS // 2 :]]
-    rows = [_point(row, in_order(row["activations"]) + _some_collapsed(row), _shape(row["hidden_layer_sizes"]))
+    rows = [_point(row, in_order(row["activations"]), _shape(row["hidden_layer_sizes"]))
             for row in shown]  # fmt: skip
     return _table(rows, results, len(ranked) - len(shown))
 
@@ -82,9 +84,9 @@ def combination_table(results: ResultsTable) -> pd.DataFrame:
     family = _largest({key: rows for key, rows in families.items() if _combined(rows)}, len) or []
     family = sorted(_of_one_budget(family), key=lambda row: row["parameters"])
     unequal, equal = ([row for row in family if _unequal(row) is which] for which in (True, False))
-    unequal = _spread(unequal, MOST_ROWS)
-    chosen = [*unequal, *_spread(equal, MOST_ROWS - len(unequal))]
-    rows = [_point(row, f"{_shape(row['hidden_layer_sizes'])}, {row['parameters']:,} parameters{_some_collapsed(row)}",
+    unequal = evenly(unequal, MOST_ROWS)
+    chosen = [*unequal, *evenly(equal, MOST_ROWS - len(unequal))]
+    rows = [_point(row, f"{_shape(row['hidden_layer_sizes'])}, {row['parameters']:,} parameters",
                    "unequal widths" if _unequal(row) else "equal widths")
             for row in sorted(chosen, key=lambda row: row["parameters"])]  # fmt: skip
     return _table(rows, results, len(family) - len(rows))
@@ -154,11 +156,11 @@ def source(row: Mapping[Any, Any]) -> str:
 
 
 def _named(row: "pd.Series[Any]", name: str) -> str:
-    return f"{row[name]} {percent(point_estimate(dict(row)))}"
+    return f"{shortened(row[name], MOST_LETTERS)} {percent(point_estimate(dict(row)))}"
 
 
 def _left_out(table: pd.DataFrame) -> str:
-    left_out = table["left_out"].iloc[0]
+    left_out = int(table["left_out"].iloc[0])
     return f" ({left_out:,} more left out of the drawing)" if left_out else ""
 
 
@@ -188,7 +190,7 @@ def _largest(families: Mapping[tuple[Any, ...], T], size: Callable[[T], int]) ->
     return None if best is None else families[best]
 
 
-def _spread(rows: Sequence[T], most: int) -> list[T]:
+def evenly(rows: Sequence[T], most: int) -> list[T]:
     """At most so many of them, evenly chosen, the first and the last among them."""
     if len(rows) <= most:
         return list(rows)
@@ -212,10 +214,6 @@ def _unequal(row: _Row) -> bool:
 
 def _shape(sizes: Sequence[int]) -> str:
     return str(Architecture(tuple(sizes))).split(" ")[0]
-
-
-def _some_collapsed(row: _Row) -> str:
-    return f", {row['collapsed']} of {row['seeds']} collapsed" if row["collapsed"] else ""
 
 
 def _point(row: _Row, group: str, series: str) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from mnistlab.analysis.early_stopping import STOPPING, TOGETHER, stopping_verdic
 from mnistlab.analysis.evidence import Evidence
 from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.verdicts import MARGIN
-from mnistlab.exhibits.arrangements import source
+from mnistlab.exhibits.arrangements import MOST_LETTERS, source
 from mnistlab.exhibits.base import Exhibit
 from mnistlab.formatting import Cells, table_cells
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import setting
+from mnistlab.visualization.curves import shortened
 from mnistlab.visualization.differences import LOOKS, differences_height, draw_differences
 from mnistlab.wording import p_value, point_difference
 
@@ -157,4 +158,5 @@ def _caption(table: pd.DataFrame, words: str) -> str:
 
 def _said(row: Mapping[Any, Any]) -> str:
     difference = f"{point_difference(row['estimate'])} ({row['seeds']:,} seed{'s' * (row['seeds'] > 1)})"
-    return f"{row['alike']}, {row['change']}: {difference}, {row['verdict']}"
+    alike, change = (shortened(row[name], MOST_LETTERS) for name in ("alike", "change"))
+    return f"{alike}, {change}: {difference}, {row['verdict']}"

@@ -15,11 +15,21 @@ from mnistlab.exhibits.arrangements import (
 )
 from mnistlab.exhibits.base import Exhibit
 from mnistlab.exhibits.differences import difference_exhibit
+from mnistlab.exhibits.training import (
+    iterations_caption,
+    iterations_cells,
+    iterations_table,
+    train_fraction_caption,
+    train_fraction_cells,
+    train_fraction_table,
+)
 from mnistlab.formatting import percent, point_estimate, points
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import curve_cells
 from mnistlab.visualization.curves import draw_depth_performance, draw_width_performance
 from mnistlab.visualization.dots import dots_height, draw_dots
+from mnistlab.visualization.iterations import draw_iterations
+from mnistlab.visualization.split_law import draw_split_law
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,5 +71,9 @@ KNOBS = (
     Exhibit("combination", "How should nodes be spread over layers?", "knobs",
             lambda known: combination_table(known.results), arrangement_cells("", "widths"), draw_dots,
             combination_caption, ("layers",), dots_height),
+    Exhibit("train-fraction", "What do more training digits buy?", "knobs", train_fraction_table, train_fraction_cells,
+            draw_split_law, train_fraction_caption, ("train_fraction",)),
+    Exhibit("iterations", "How many epochs are enough?", "knobs", iterations_table, iterations_cells, draw_iterations,
+            iterations_caption, ("epochs",), lambda _table: 4.8),
     *map(difference_exhibit, _OTHERS),
 )  # fmt: skip

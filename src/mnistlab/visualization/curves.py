@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ASIDE = 0.012  # of the axis, between two series: no interval hides another of the same place
-_NARROW, _WIDE = 22, 40  # characters of a name of which three, two stand side by side in a legend
+_NARROW, _WIDE = 22, 41  # characters of a name of which three, two stand side by side in a legend
 _BELOW = 0.55  # inches from the axis to the legend: its ticks and its name stand between
 _NAMED = 4  # collapsed cells named at the foot; more are counted
 _STEP = 0.055  # of the axis, between two names there
@@ -64,7 +64,8 @@ def _draw_curves(table: "pd.DataFrame", ax: "Axes", axis: str, words: str) -> "A
         places = _shifted(rows[axis], table[axis], aside, ax)
         ax.errorbar(places, rows["accuracy"], yerr=spread, color=color, linestyle=dash, marker=marker, markersize=5,
                     capsize=2.5, label=name)  # fmt: skip
-    _draw_resolution(shown, ax)
+    _mark_collapsed(shown, ax, axis)
+    draw_resolution(shown, ax)
     _keep_scale(table, int(off.sum()), ax)
     _draw_collapsed(table[off], ax, axis)
     ax.xaxis.set(major_locator=FixedLocator(sorted(table[axis].unique())), minor_locator=NullLocator(),
@@ -117,7 +118,7 @@ def _shifted(places: "pd.Series", whole: "pd.Series", share: float, ax: "Axes") 
     return places + (whole.max() - whole.min()) * share
 
 
-def _draw_resolution(table: "pd.DataFrame", ax: "Axes") -> None:
+def draw_resolution(table: "pd.DataFrame", ax: "Axes") -> None:
     """A band below the best cell, as deep as the resolution: differences that these seeds often miss."""
     resolution = table["resolution"].max()
     if resolution > 0:
@@ -131,8 +132,8 @@ def off_scale(table: "pd.DataFrame") -> Any:
     """Of each row, whether collapsed networks (rule M12) bring it so low that to scale it would flatten all others."""
     if "collapsed" not in table:
         return table["accuracy"] < 0
-    reach, some = clean_range(table), table["collapsed"] > 0
-    return (table["collapsed"] == table["n"]) | (some & (table["accuracy"] < (reach[0] if reach else 0)))
+    reach = clean_range(table)
+    return (table["collapsed"] > 0) & (table["accuracy"] < (reach[0] if reach else 0))  # where all did, to scale
 
 
 def clean_range(table: "pd.DataFrame") -> tuple[float, float] | None:
@@ -154,16 +155,33 @@ def _keep_scale(table: "pd.DataFrame", n_off: int, ax: "Axes") -> None:
     ax.set_ylim(reach[0] - foot / (1 - foot) * (reach[1] - reach[0]), reach[1])
 
 
+def _mark_collapsed(table: "pd.DataFrame", ax: "Axes", axis: str) -> None:
+    """At those that are drawn to scale all the same: how many did."""
+    for _, row in (table[table["collapsed"] > 0] if "collapsed" in table else table[:0]).iterrows():
+        aside = 1 if row[axis] < _middle(ax) else -1
+        ax.annotate(collapsed_text(row), (row[axis], row["accuracy"]), xytext=(6 * aside, 4), va="bottom",
+                    ha="left" if aside > 0 else "right", textcoords="offset points", fontsize="small")  # fmt: skip
+
+
+def _middle(ax: "Axes") -> float:
+    low, high = ax.get_xlim()
+    return float((low * high) ** 0.5 if ax.get_xscale() == "log" else (low + high) / 2)
+
+
+def collapsed_text(row: "pd.Series[Any]") -> str:
+    """`2 of 5 collapsed`."""
+    return f"{row['collapsed']} of {row['n']} collapsed"
+
+
 def _draw_collapsed(table: "pd.DataFrame", ax: "Axes", axis: str) -> None:
     """Arrows at the foot, with the accuracy they stand for."""
     foot = ax.get_xaxis_transform()
     places = sorted(table[axis].unique())
     ax.plot(places, [0.03] * len(places), marker="v", markersize=7, color=INK, linestyle="none", transform=foot,
             zorder=3, label="collapsed, off the scale" if places else None)  # fmt: skip
-    low, high = ax.get_xlim()
-    middle = (low * high) ** 0.5 if ax.get_xscale() == "log" else (low + high) / 2
+    middle = _middle(ax)
     for line, (_, row) in enumerate(table.head(_NAMED).iterrows()):
-        some = f", {row['collapsed']} of {row['n']} collapsed" if row["collapsed"] < row["n"] else ""
+        some = f", {collapsed_text(row)}" if row["collapsed"] < row["n"] else ""
         words = f"{row['activation']} {100 * row['accuracy']:.1f} %{some}"
         side, text = ("right", f"{words}  ") if row[axis] > middle else ("left", f"  {words}")
         ax.annotate(text, (row[axis], 0.03 + _STEP * line), xycoords=foot, ha=side, va="center", fontsize="small")

@@ -22,9 +22,9 @@ LOOKS = {
 }  # fmt: skip
 """Colour and marker of every verdict; the word itself stands at the row."""
 
-_PAIR, _DOT = 0.44, 0.32  # inches: a pair with its name, and how far its dot stands below the top of it
+_PAIR, _DOT = 0.44, 0.33  # inches: a pair with its name, and how far its dot stands below the top of it
 _AROUND = 1.4  # inches: axis, its name and the legend
-_LONGEST = 70  # characters of a name: the verdict stands beside it
+_LONGEST, _CHANGE = 70, 48  # characters of a name, beside which the verdict stands, and of the change in it
 _FAR, _NEAR = 5.0, 1.0  # points: an interval beyond the one makes the axis logarithmic beyond the other
 _SHOWN = (-100, -30, -10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30, 100)
 
@@ -51,7 +51,9 @@ def draw_differences(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     """
     margin, depths = 100 * table["margin"].iloc[0], np.arange(len(table)) * _PAIR + _DOT
     ax.axvspan(-margin, margin, color=BAND, zorder=0, label=f"equivalent: within {margin:g} points")
-    ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
+    ax.vlines(
+        np.zeros(len(table)), depths - 0.11, depths + 0.11, color=INK, linewidth=0.8, zorder=1
+    )  # not through names
     for verdict, (color, marker) in LOOKS.items():
         own = (table["verdict"] == verdict).to_numpy()
         rows = table[own]
@@ -68,6 +70,9 @@ def draw_differences(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         ):
             ax.text(at, depth - 0.2, words, transform=ax.get_yaxis_transform(), ha=side, va="center", color=color,
                     weight=weight, fontsize="small", parse_math=False)  # fmt: skip
+        if row["collapsed"]:
+            ax.text(1, depth - 0.08, f"{row['collapsed']} of {row['n']} collapsed", transform=ax.get_yaxis_transform(),
+                    ha="right", va="center", fontsize="x-small")  # fmt: skip
     _scale(table, ax)
     ax.set(ylim=(len(table) * _PAIR + 0.05, -0.05), yticks=[])
     ax.spines["left"].set_visible(False)
@@ -77,8 +82,7 @@ def draw_differences(table: "pd.DataFrame", ax: "Axes") -> "Axes":
 
 def _name(row: Mapping[Any, Any]) -> str:
     seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
-    some = f", {row['collapsed']} of {row['n']} networks collapsed" if row["collapsed"] else ""
-    rest = f": {shortened(str(row['change']), _LONGEST // 2)}, {seeds}{some}"
+    rest = f": {shortened(str(row['change']), _CHANGE)}, {seeds}"
     return shortened(str(row["alike"]), _LONGEST - cell_len(rest)) + rest
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlab.formatting import points
-from mnistlab.visualization.curves import clean_range, legend_below, networks_text, off_scale, shortened
+from mnistlab.visualization.curves import clean_range, collapsed_text, legend_below, networks_text, off_scale, shortened
 from mnistlab.visualization.style import BAND, INK, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ def draw_dots(table: "pd.DataFrame", ax: "Axes") -> "Axes":
                 fontsize="small", parse_math=False)  # fmt: skip
     _draw_resolution(table[~off], ax)
     _draw_collapsed(table[off], depths[off], ax)
-    reach = clean_range(table)
-    ax.set_xlim(*(reach or (0, 1)))
+    _mark_collapsed(table[~off], depths[~off], ax)
+    if reach := clean_range(table):
+        ax.set_xlim(*reach)
     ax.set(ylim=(_inches(table), 0), yticks=[], xlabel="test accuracy")
     ax.grid(axis="x", color=BAND, linewidth=0.6)
     ax.set_axisbelow(True)
@@ -94,5 +95,13 @@ def _draw_collapsed(table: "pd.DataFrame", depths: "pd.Series", ax: "Axes") -> N
     ax.plot([0.015] * len(table), depths, marker="<", markersize=6, color=INK, linestyle="none", transform=side,
             label="collapsed, off the scale" if len(table) else None)  # fmt: skip
     for (_, row), depth in zip(table.iterrows(), depths, strict=True):
-        words = f"{row['series']} {100 * row['accuracy']:.1f} %, {row['collapsed']} of {row['n']} collapsed"
+        words = f"{row['series']} {100 * row['accuracy']:.1f} %, {collapsed_text(row)}"
         ax.text(0.03, depth, words, transform=side, va="center", fontsize="small")
+
+
+def _mark_collapsed(table: "pd.DataFrame", depths: "pd.Series", ax: "Axes") -> None:
+    """At those that are drawn to scale all the same: how many did."""
+    some = table["collapsed"] > 0
+    for (_, row), depth in zip(table[some].iterrows(), depths[some], strict=True):
+        ax.text(1, depth - 0.09, collapsed_text(row), transform=ax.get_yaxis_transform(), ha="right", va="center",
+                fontsize="x-small")  # fmt: skip
