@@ -1,8 +1,11 @@
 """Everything that can be shown, listed once."""
 
+from dataclasses import replace
+
 import pytest
 from matplotlib.figure import Figure
 
+from mnistlab.exhibits.base import Shown
 from mnistlab.exhibits.catalog import EXHIBITS
 from mnistlab.formatting import percent
 from mnistlab.spec import Architecture, Cell
@@ -10,27 +13,61 @@ from mnistlab.spec import Architecture, Cell
 BY_NAME = {exhibit.name: exhibit for exhibit in EXHIBITS}
 
 
+@pytest.fixture(scope="module")
+def factorial(plant_evidence):
+    """A full factorial, which the course lab is not."""
+    shapes = [((width,) * depth, depth) for width in (16, 64) for depth in (1, 2)]
+    return plant_evidence([(Cell(Architecture(sizes)), 0.9 + 0.01 * depth, ("done",) * 3) for sizes, depth in shapes])
+
+
+def filled(exhibit, *studies):
+    """The exhibit of the first of these studies that has something to show."""
+    return next((shown for known in studies if not (shown := Shown(exhibit, known)).table.empty), None)
+
+
 def test_names_are_unique_and_questions_are_questions():
     assert len(BY_NAME) == len(EXHIBITS)
-    assert {"results", "width", "depth"} <= set(BY_NAME)
+    assert len({exhibit.question for exhibit in EXHIBITS}) == len(EXHIBITS)
     assert all(exhibit.question.endswith("?") for exhibit in EXHIBITS)
 
 
+def test_everything_that_was_promised_is_there():
+    assert {
+        "width", "depth", "activation", "order", "combination", "train-fraction", "iterations", "batch-norm", "dropout",
+        "schedule", "early-stopping", "seeds", "verdicts", "sensitivity", "grid", "pareto-parameters", "pareto-flops",
+        "pareto-seconds", "seconds-parameters", "memory-parameters", "ledger", "confusion", "reliability",
+        "hardest-digits", "flipping-digits", "disputed-digits", "results",
+    } <= set(BY_NAME)  # fmt: skip
+
+
+def test_a_course_lab_and_a_factorial_together_fill_all_but_the_knobs_that_neither_varies(lab_evidence, factorial):
+    empty = [exhibit for exhibit in EXHIBITS if filled(exhibit, lab_evidence, factorial) is None]
+    varied = {knob for known in (lab_evidence, factorial) for knob in known.verdicts.rows["knob"]}
+    assert [exhibit.name for exhibit in empty if not exhibit.knobs or varied & {*exhibit.knobs}] == []
+
+
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.name)
-def test_every_exhibit_has_a_table_a_row_of_text_for_each_of_its_rows_and_a_caption(exhibit, lab_evidence):
-    table = exhibit.table(lab_evidence)
-    columns, rows = exhibit.cells(table)
-    assert len(rows) == len(table) > 0
+def test_every_exhibit_has_rows_of_text_each_with_its_source_a_drawing_and_a_caption(exhibit, lab_evidence, factorial):
+    if (shown := filled(exhibit, lab_evidence, factorial)) is None:
+        pytest.skip("neither study varies this knob")
+    columns, rows = shown.cells
+    assert rows
     assert all(len(row) == len(columns) for row in rows)
-    assert exhibit.caption(table).endswith(".")
+    source = next(place for place, column in enumerate(columns) if column.startswith("to see"))
+    assert all(row[source].startswith("mnistlab ") or row[source] == "–" for row in rows)
+    assert any(row[source].startswith("mnistlab ") for row in rows)
+    assert shown.caption.endswith(".")
+    assert not shown.caption.startswith("No ")
     if exhibit.draw is not None:
-        assert exhibit.draw(table, Figure().add_subplot()).has_data()
+        assert exhibit.draw(shown.table, Figure().add_subplot()).has_data()
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.name)
 def test_every_exhibit_of_an_unstarted_study_says_that_there_is_nothing(exhibit, plant_evidence):
-    table = exhibit.table(plant_evidence([(Cell(Architecture((64,))), 0.9, ("planned",) * 3)]))
-    assert exhibit.caption(table).startswith("No ")
+    planned = plant_evidence([(Cell(Architecture((64,))), 0.9, ("planned",) * 3)])
+    shown = Shown(exhibit, replace(planned, measurements=planned.measurements.iloc[:0]))
+    assert shown.caption.startswith("No ")
+    assert shown.svg == ""
 
 
 def test_captions_carry_the_numbers_of_their_tables(lab_evidence):
@@ -38,18 +75,13 @@ def test_captions_carry_the_numbers_of_their_tables(lab_evidence):
     assert f"Best on validation digits: 1x2056 relu; its test accuracy in per cent is {percent(best)}." in BY_NAME[
         "results"
     ].caption(lab_evidence.results.rows)
-    width = BY_NAME["width"]
-    caption = width.caption(width.table(lab_evidence))
-    assert f"Highest: 1x2056 relu, {percent(best)}" in caption
-    assert "lowest: 1x4 relu" in caption
-    assert f"Resolution {lab_evidence.results.resolution * 100:.2f} points" in caption
 
 
-def test_every_row_of_a_table_names_its_cell_and_a_command_that_shows_one_of_its_networks(lab_evidence):
-    for exhibit in EXHIBITS:
-        columns, rows = exhibit.cells(exhibit.table(lab_evidence))
+def test_a_row_that_is_a_cell_shows_one_of_its_networks(lab_evidence):
+    runs = dict(zip(lab_evidence.results.rows["cell"], lab_evidence.results.rows["runs"], strict=True))
+    for name in ("width", "depth", "results", "pareto-parameters"):
+        columns, rows = Shown(BY_NAME[name], lab_evidence).cells
         identity, source = columns.index("id"), columns.index("to see a network")
-        runs = dict(zip(lab_evidence.results.rows["cell"], lab_evidence.results.rows["runs"], strict=True))
         for row in rows:
             expected = f"mnistlab show {runs[row[identity]][0]}" if runs[row[identity]] else "–"
             assert row[source] == expected

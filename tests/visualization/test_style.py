@@ -53,7 +53,10 @@ def test_an_inline_figure_takes_its_colours_from_the_page(lab_results):
 
 def test_two_figures_of_one_name_share_no_id(lab_results):
     table = depth_table(lab_results)
-    svgs = [inline_svg(figure_svg(draw_figure(draw_depth_performance, rows)), "depth") for rows in (table, table.head(3), table)]
+    svgs = [
+        inline_svg(figure_svg(draw_figure(draw_depth_performance, rows)), "depth")
+        for rows in (table, table.head(3), table)
+    ]
     first, other, again = (set(re.findall(r'\bid="([^"]+)"', svg)) for svg in svgs)
     assert first == again
     assert not first & other

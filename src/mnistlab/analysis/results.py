@@ -94,7 +94,10 @@ def results_table(cells: pd.DataFrame, runs: pd.DataFrame, measurements: pd.Data
         rows.append({**cell, **_counts(done, cell["n_classes"]), "diverged": diverged, **_qualities(done),
                      **_costs(done), **_probed(probe_of.get(cell["architecture_key"], {}))})  # fmt: skip
     replicates = replicates_by_cell(runs[runs["cell"].isin([row["cell"] for row in rows])])
-    return ResultsTable(pd.DataFrame(rows), resolution(list(replicates.values()), level=LEVEL))
+    measured = {**_counts([], 0), "diverged": 0, **_qualities([]), **_costs([]), **_probed({})}  # as columns of no rows
+    return ResultsTable(
+        pd.DataFrame(rows, columns=[*cells, *measured]), resolution(list(replicates.values()), level=LEVEL)
+    )
 
 
 def replicates_by_cell(runs: pd.DataFrame) -> dict[str, Replicates]:

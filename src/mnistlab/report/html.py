@@ -24,7 +24,7 @@ MOST_ROWS = 400  # of the table behind a figure; whoever wants more has the comm
 MOST_VERDICTS = 24  # of a knob
 N_FINDINGS = 5
 _ID = 8  # characters of a run's id that a page shows
-_SECTIONS: tuple[tuple[Section, str], ...] = (
+SECTIONS: tuple[tuple[Section, str], ...] = (
     ("original", "The course document, measured again"),
     ("knobs", "Knob by knob"),
     ("study", "All together"),
@@ -125,7 +125,7 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
         answer=next((each.caption for each in shown if each.exhibit.name == "results"), ""),
         findings=_findings(known),
         notes=[resolution_note(known.results), RATE_NOTE],
-        sections=[(name, title, parts) for name, title in _SECTIONS
+        sections=[(name, title, parts) for name, title in SECTIONS
                   if (parts := [_part(each) for each in full if each.exhibit.section == name])],
         nothing=[(each.exhibit.question, each.caption) for each in shown if each.table.empty],
         facts=method_facts(known),
@@ -135,6 +135,7 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
         cell_columns=CELL_COLUMNS,
         run_columns=RUN_COLUMNS,
         cells=cell_entries(known),
+        cell_ids=frozenset(known.cells["cell"]),
     )  # fmt: skip
 
 
