@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mnistlab.analysis.evidence import Evidence
 
 MOST_CELLS = 40  # rows of a picture that is read without a magnifying glass
+MOST_COLLAPSED = 3
 MOST_PAIRS = 25
 MOST_SHARES = 20
 MOST_LEVELS = 45
@@ -77,8 +78,8 @@ def seeds_table(known: "Evidence") -> pd.DataFrame:
     DataFrame
         cell, label, runs (ids), accuracies (tuple, fractions, by run), threshold (accuracy below which one collapsed),
         accuracy, low, high (mean of those that trained, crossed), spread (standard deviation of those that trained), n,
-        collapsed, resolution, of_cells (as many have networks; of more than forty, those that are best, worst and most
-        spread out are kept).
+        collapsed, resolution, of_cells (as many have networks; of more than forty those are kept that are best, worst
+        and most spread out, and three that collapsed as a whole), of_collapsed (networks of all cells).
     """
     accuracies = dict(zip(known.runs["run"], known.runs["test_accuracy"], strict=True))
     rows = []
@@ -96,12 +97,18 @@ def seeds_table(known: "Evidence") -> pd.DataFrame:
                "collapsed", "resolution", "validation"]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns).sort_values("validation", ascending=False, kind="stable")
     table = table.drop(columns="validation").reset_index(drop=True).assign(of_cells=len(rows))
-    if len(table) <= MOST_CELLS:
-        return table
-    ends = [*range(MOST_CELLS // 3), *range(len(table) - MOST_CELLS // 3, len(table))]
-    spread_out = table["spread"].drop(ends).sort_values(ascending=False, kind="stable").index
-    kept = sorted([*ends, *spread_out[: MOST_CELLS - len(ends)]])
-    return table.iloc[kept].reset_index(drop=True)
+    table["of_collapsed"] = table["collapsed"].sum()
+    return table if len(table) <= MOST_CELLS else table.iloc[_telling(table)].reset_index(drop=True)
+
+
+def _telling(table: pd.DataFrame) -> list[int]:
+    """Which rows are shown of more than fit: the best, the worst, the most spread out, a few that collapsed."""
+    trained, collapsed = (np.flatnonzero(table["accuracy"].notna() == word) for word in (True, False))
+    third = MOST_CELLS // 3
+    kept = [*trained[:third], *trained[max(third, len(trained) - third) :], *collapsed[:MOST_COLLAPSED]]
+    rest = np.setdiff1d(trained, kept)
+    by_spread = rest[np.argsort(-table["spread"].to_numpy()[rest], kind="stable")]
+    return sorted([*kept, *by_spread[: MOST_CELLS - len(kept)]])
 
 
 def _seeds_cells(table: pd.DataFrame) -> Cells:
@@ -122,14 +129,13 @@ def _seeds_caption(table: pd.DataFrame) -> str:
         return "No network has finished yet."
     drawn = f"Test accuracy of {table['n'].sum():,} networks of {len(table)} cells, best on validation digits first"
     left_out = table["of_cells"].iloc[0] - len(table)
-    drawn += f" (left out: {left_out} of middle rank with less spread)." if left_out else "."
+    drawn += f" (left out: {left_out}, of middle rank with less spread or collapsed)." if left_out else "."
     parts, several = [drawn], table[table["n"] - table["collapsed"] > 1]
     if len(several):
         widest = several.iloc[several["spread"].argmax()]
         parts.append(f"Seeds differ most in {widest['label']}: standard deviation {points(widest['spread'])}.")
-    if lost := table["collapsed"].sum():
-        hit = counted((table["collapsed"] > 0).sum(), "cell")
-        parts.append(f"{counted(lost, 'network')} of {hit} collapsed; means are of those that trained.")
+    if lost := table["of_collapsed"].iloc[0]:
+        parts.append(f"{counted(lost, 'network')} of all collapsed; means are of those that trained.")
     return " ".join([*parts, resolution_words(table)])
 
 
@@ -301,7 +307,7 @@ def effects_table(known: "Evidence") -> pd.DataFrame:
               if len(row["knobs"]) == 1}  # fmt: skip
     effects = found.effects
     sizes = effects.groupby("knob", sort=False).size()
-    order = sorted(sizes.index, key=lambda knob: -shares.get(knob, math.inf))
+    order = sorted(sizes.index, key=lambda knob: -shares.get(knob, -1))
     room = np.cumsum([sizes[knob] for knob in order]) <= MOST_LEVELS
     kept = [knob for place, (knob, fits) in enumerate(zip(order, room, strict=True)) if fits or place == 0]
     runs_at = _runs_by_level(known) if len(effects) else {}
@@ -424,7 +430,9 @@ def _grid_caption(table: pd.DataFrame) -> str:
         return "No full grid of two or more widths and two or more depths that are otherwise alike."
     widths, depths, blocks = (table[name].nunique() for name in ("width", "depth", "activation"))
     activations = f" × {blocks} activations" if blocks > 1 else f", {table['activation'].iloc[0]}"
-    parts = [f"Test accuracy in per cent of {widths} widths × {depths} depths{activations}."]
+    alike = set.intersection(*(set(label.split(", ")[1:]) for label in table["label"]))
+    settings = "".join(f", {part}" for part in table["label"].iloc[0].split(", ")[1:] if part in alike)
+    parts = [f"Test accuracy in per cent of {widths} widths × {depths} depths{activations}{settings}."]
     ranked = table[table["accuracy"].notna()].sort_values("accuracy", kind="stable")
     if len(ranked):
         low, high = (f"{row['label']}, {_accuracy(dict(row))}" for _, row in ranked.iloc[[0, -1]].iterrows())
@@ -447,7 +455,7 @@ def _rows_high(inches: float, *groups: str) -> Any:
 
 
 def _grid_height(table: pd.DataFrame) -> float:
-    return 1.7 + 0.38 * block_places(table)[1][1] if len(table) else 2.6
+    return 2.0 + 0.36 * block_places(table)[1][1] if len(table) else 2.6
 
 
 STUDY = (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SMALL = 8.5  # points, of the names of rows: eleven of them a page's width of a telephone
 _STEEP = 4  # errors that differ by more than this factor are drawn on a logarithmic scale of errors
 _TICKS = (1, 1.5, 2, 3, 4, 5, 7)
-_ROOM = {"x": 0.115, "y": 0.055}  # of the axis, that a tick's number takes
+_ROOM = {"x": 0.14, "y": 0.055}  # of the axis, that a tick's number takes
 
 Which = Literal["x", "y"]
 
@@ -32,17 +32,19 @@ def short(label: str, length: int = 30) -> str:
 def short_names(labels: "Sequence[str] | pd.Series", length: int = 30) -> list[str]:
     """The labels, each in at most `length` characters; of those that would look alike what differs is kept."""
     whole = list(dict.fromkeys(map(str, labels)))
-    alike: dict[str, list[str]] = {}
-    for label in whole:
-        alike.setdefault(short(label, length), []).append(label)
-    names = {}
-    for name, own in alike.items():
-        common = set.intersection(*(set(label.split(", ")[1:]) for label in own))
-        for label in own:
-            first, *rest = label.split(", ")
-            kept = [first, "…", *(part for part in rest if part not in common)]
-            names[label] = name if len(own) == 1 else short(", ".join(kept), length)
+    names = {label: short(_without(label, whole) if len(label) > length else label, length) for label in whole}
+    for name in set(names.values()):
+        alike = [label for label in whole if names[label] == name]
+        if len(alike) > 1:
+            names.update({label: short(_without(label, alike), length) for label in alike})
     return [names[str(label)] for label in labels]
+
+
+def _without(label: str, others: Sequence[str]) -> str:
+    """The label less the parts that all of these have, an ellipsis in their place."""
+    common = set.intersection(*(set(other.split(", ")[1:]) for other in others)) if len(others) > 1 else set()
+    first, *rest = label.split(", ")
+    return ", ".join([first, *(["…"] if common else []), *(part for part in rest if part not in common)])
 
 
 def count(numbers: "pd.Series | Sequence[int]", words: str = "") -> str:
@@ -131,16 +133,18 @@ def name_rows(ax: "Axes", places: Sequence[int], names: Sequence[str], headings:
     ax.set_ylim(max(ticks, default=0) + 0.7, min(ticks, default=0) - 0.7)
 
 
-def legend_below(ax: "Axes", columns: int = 2, *, below: float = 3.6, handles: list[Any] | None = None) -> None:
-    """A legend in the middle of the figure, `below` font sizes under the axes, however high these are."""
+def legend_below(ax: "Axes", columns: int = 2, *, below: float = 3.6, handles: list[Any] | None = None,
+                 middle: Literal["figure", "axes"] = "figure") -> None:  # fmt: skip
+    """A legend in the middle of the figure or of the axes, `below` font sizes under these, however high they are."""
     from matplotlib.transforms import blended_transform_factory
 
     shown, names = ax.get_legend_handles_labels() if handles is None else (handles, [h.get_label() for h in handles])
     figure = ax.get_figure(root=True)
     if not shown or figure is None:
         return
+    across = figure.transFigure if middle == "figure" else ax.transAxes
     legend = ax.legend(shown, names, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, fontsize="small",
-                       bbox_transform=blended_transform_factory(figure.transFigure, ax.transAxes),
+                       bbox_transform=blended_transform_factory(across, ax.transAxes),
                        borderaxespad=below, columnspacing=1.2, handletextpad=0.5)  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)

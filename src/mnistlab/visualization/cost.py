@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 NAMED = 10  # cells of the Pareto set that a legend names; the table names all
+MANY = 100  # cells whose intervals would cover each other: they are drawn thinner
 LEDGER_LOOKS = {
     "import": (OKABE_ITO[5], "//"), "data": (OKABE_ITO[4], ".."), "compile": (OKABE_ITO[3], "xx"),
     "steps": (OKABE_ITO[0], ""), "evaluation": (OKABE_ITO[2], "\\\\"), "idle": (BAND, ""),
@@ -49,7 +50,7 @@ def draw_pareto(table: "pd.DataFrame", ax: "Axes", words: str, unit: float = 1.0
     Axes
         `ax`.
     """
-    ax.set(xscale="log", xlabel=words)
+    ax.set(xscale="log", xlabel=words, xmargin=0.09)  # room for a number beside the outermost cells
     if table.empty:
         return say_nothing(ax, "no cost measured yet")
     trained = table[table["collapsed"] < table["n"]]
@@ -60,6 +61,9 @@ def draw_pareto(table: "pd.DataFrame", ax: "Axes", words: str, unit: float = 1.0
     _points(ax, chosen, OKABE_ITO[1], "D", 1.0, "not beaten")
     accuracy_axis(ax, "y", trained)
     draw_resolution(ax, "y", trained)
+    least, most = table["cost"].min(), table["cost"].max()
+    if most < 3 * least:
+        ax.set_xlim(least / 2, most * 2)
     _plain_numbers(ax.xaxis, unit)
     _number(ax, chosen)
     _draw_collapsed(ax, table[table["collapsed"] == table["n"]], trained)
@@ -72,8 +76,10 @@ def _points(ax: "Axes", rows: "pd.DataFrame", color: str, mark: str, strength: f
     if rows.empty:
         return
     spread = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
-    ax.errorbar(rows["cost"], rows["accuracy"], yerr=spread, linestyle="none", marker=mark, markersize=5, color=color,
-                alpha=strength, capsize=2, elinewidth=1, label=f"{words} ({count(rows['n'])})")  # fmt: skip
+    size, cap, line = (4, 0, 0.4) if len(rows) > MANY else (5, 2, 1)
+    ax.errorbar(rows["cost"], rows["accuracy"], yerr=spread, linestyle="none", marker=mark, markersize=size,
+                color=color, alpha=strength, capsize=cap, elinewidth=line,
+                label=f"{words} ({count(rows['n'])})")  # fmt: skip
 
 
 def _number(ax: "Axes", chosen: "pd.DataFrame") -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ACROSS = 12  # tiles beside each other, at most: more blocks stand below each other
-_MIDDLE = 0.55  # of the scale: above it the colours are light and want dark letters
+_MIDDLE = 0.179  # luminance at which black and white letters have the same contrast
 
 
 def block_places(table: "pd.DataFrame") -> tuple[list[tuple[int, int]], tuple[int, int]]:
@@ -40,6 +40,7 @@ def draw_grid(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         `ax`.
     """
     from matplotlib import colormaps
+    from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch, Rectangle
 
     if table.empty:
@@ -59,7 +60,7 @@ def draw_grid(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         blank = bool(np.isnan(row["accuracy"]))
         face = BAND if blank else colormaps["viridis"](share)
         # Tiles keep their colours in the dark, and so do the letters on them: black and white, not the page's ink.
-        ink = INK if blank else "black" if share > _MIDDLE else "white"
+        ink = INK if blank else "black" if _luminance(to_rgb(face)) > _MIDDLE else "white"
         if blank or row["collapsed"]:
             hatch = "////" if row["collapsed"] else ""
             ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=face, edgecolor=ink, hatch=hatch, linewidth=0))
@@ -76,13 +77,21 @@ def draw_grid(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.spines[:].set_visible(False)
     names = [Patch(facecolor="none", edgecolor="none", label=f"mean of those trained, % ({count(table['n'])})")]
     if (table["collapsed"] > 0).any():
-        names.append(Patch(facecolor=BAND, edgecolor=INK, hatch="////", label="collapsed: how many of a tile's"))
+        names.append(
+            Patch(facecolor=BAND, edgecolor=INK, hatch="////", label="collapsed: how many of a tile's networks")
+        )
     resolution = table["resolution"].max()
     name = f"resolution ({points(resolution)}), on the scale" if resolution > 0 else "no resolution yet"
     names.append(Patch(facecolor="none", edgecolor=INK if resolution > 0 else "none", hatch="....", label=name))
     _draw_scale(ax, image, high, float(resolution))
-    legend_below(ax, handles=names)
+    legend_below(ax, 1, handles=names, middle="axes")
     return ax
+
+
+def _luminance(color: tuple[float, float, float]) -> float:
+    """Of a colour, as the Web Content Accessibility Guidelines define it, from 0 to 1."""
+    red, green, blue = (((part + 0.055) / 1.055) ** 2.4 if part > 0.04045 else part / 12.92 for part in color)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _write(ax: "Axes", row: "pd.Series", place: tuple[float, float], ink: str, behind: object) -> None:

@@ -74,7 +74,7 @@ def _intervals(
     value, low, high = (100 * table[name][known].astype(float) for name in names)
     # The mark stands a little lower than the bar's own interval, that neither hides the other.
     ax.errorbar(value, places[known] + (0.2 if label else 0), xerr=[(value - low).fillna(0), (high - value).fillna(0)],
-                linestyle="none", marker=mark, markersize=5, color=color, capsize=2.5, elinewidth=1.2,
+                linestyle="none", marker=mark, markersize=5, color=color, capsize=2.5, elinewidth=1.2, clip_on=False,
                 label=label)  # fmt: skip
 
 
@@ -99,7 +99,8 @@ def draw_effects(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     rows = table.assign(place=places)
     shown = rows[rows["accuracy"].notna()]
     for number, (_, own) in enumerate(shown.groupby("knob", sort=False)):
-        spread = [own["accuracy"] - own["low"], own["high"] - own["accuracy"]]
+        # What an additive model makes of accuracies may lie above 100 %, its interval never does.
+        spread = [(own["accuracy"] - own["low"]).clip(lower=0), (own["high"] - own["accuracy"]).clip(lower=0)]
         joined = ":" if _ordered(own) else "none"
         ax.errorbar(own["accuracy"], own["place"], xerr=spread, linestyle=joined, linewidth=1, marker="o", markersize=5,
                     color=OKABE_ITO[0], capsize=2.5,

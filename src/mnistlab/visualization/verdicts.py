@@ -72,7 +72,9 @@ def _thin_ticks(table: "pd.DataFrame", ax: "Axes") -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     low, high = min(float(table["low"].min()), -_LINEAR), max(float(table["high"].max()), _LINEAR)
-    ticks = [sign * size for sign in (-1, 1) for size in (_LINEAR, 0.1, 0.5)] + [0.0]
-    ax.set_xlim(low * 1.15, high * 1.15)
-    inside = sorted(tick for tick in ticks if low * 1.15 <= tick <= high * 1.15)
+    # Beside each other on both sides, the outermost numbers would touch.
+    sizes = (_LINEAR, 0.1) if min(-low, high) > 0.1 else (_LINEAR, 0.1, 0.5)
+    ticks = [sign * size for sign in (-1, 1) for size in sizes] + [0.0]
+    ax.set_xlim(low * 1.5, high * 1.5)
+    inside = sorted(tick for tick in ticks if low * 1.5 <= tick <= high * 1.5)
     ax.xaxis.set(major_locator=FixedLocator(inside), minor_locator=NullLocator())
