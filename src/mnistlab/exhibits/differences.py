@@ -30,7 +30,7 @@ def difference_exhibit(knob: str) -> Exhibit:
     """What pairs of cells show that differ in this knob alone, whichever setting of the specification it is."""
     words = "early stopping" if knob == STOPPING else knob.replace("_", " ")
     return Exhibit(
-        words.replace(" ", "-"), f"What difference does {words} make?", "knobs",
+        words.replace(" ", "-"), f"What difference {'do' if words.endswith('s') else 'does'} {words} make?", "knobs",
         lambda known: difference_table(known, knob), difference_cells, draw_differences,
         lambda table: _caption(table, words), (knob,), differences_height,
     )  # fmt: skip

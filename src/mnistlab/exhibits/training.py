@@ -40,6 +40,8 @@ def train_fraction_table(known: Evidence) -> pd.DataFrame:
         1,000 more digits (Estimates), full_digits (all there are), full_error (Estimate of the law there), resolution,
         left_out (families). Families with most sizes come first; of equals those that are spread evenly over the error.
     """
+    if known.cells.empty:  # as in a store without any study
+        return pd.DataFrame(columns=[*_SPLIT_COLUMNS, "resolution", "left_out"])
     runs = known.runs[["run", "cell", "status", "test_accuracy", "validation_accuracy"]]  # bits would cost time
     measured = split_table(known.cells, runs)
     measured = measured[np.array([error.value is not None for error in measured["error"]], dtype=bool)]
@@ -62,7 +64,7 @@ def train_fraction_cells(table: pd.DataFrame) -> Cells:
         "cell": lambda row: row["label"],
         "training digits": lambda row: f"{row['n_train']:,.0f}",
         "error %": lambda row: percent(_error(row)),
-        "collapsed": lambda row: f"{row['collapsed']} of {row['n'] + row['collapsed']}",
+        "collapsed": lambda row: f"{row['collapsed']:.0f} of {row['n'] + row['collapsed']:.0f}",
         "id": lambda row: row["cell"],
         "to see a network": source,
     })  # fmt: skip
