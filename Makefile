@@ -1,4 +1,5 @@
-# make setup: the environment in .venv; make study: the course lab within ten minutes; make test: all checks.
+# make setup: the environment in .venv; make study: the course lab within ten minutes; make test: all checks;
+# make notebooks: the .ipynb from their sources.
 PYTHON ?= python3
 # As many processes as cores; tests of one file stay together and share what they set up.
 PYTEST_FLAGS ?= -n auto --dist loadfile
@@ -7,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
-.PHONY: setup study test test-long constraints clean
+.PHONY: setup study test test-long notebooks constraints clean
 
 setup: $(READY)
 
@@ -37,6 +38,9 @@ test: setup
 
 test-long: setup
 	$(BIN)/python -m pytest -m long $(PYTEST_FLAGS)
+
+notebooks: setup
+	$(BIN)/python notebooks/build.py
 
 constraints: setup
 	@head -1 constraints.txt > .venv/header

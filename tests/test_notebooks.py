@@ -1,10 +1,19 @@
-"""What notebooks show of our types, and the notebooks that ship."""
+"""What notebooks show of our types; the notebooks that ship: clean, by the public interface, whole with no network."""
 
+import ast
+import os
 import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import jupytext
+import nbformat
 import pytest
 
 import mnistlab
@@ -154,3 +163,141 @@ def test_drawings_of_two_studies_in_one_notebook_share_no_id_and_say_what_they_s
     assert first
     assert not first & second
     assert all(page.count('role="img" aria-label="Test accuracy in per cent by width, ') == 1 for page in pages)
+
+
+# The notebooks that ship.
+
+FOLDER = ROOT / "notebooks"
+NAMES = ("exploration", "analysis")
+PUBLIC = {
+    "mnistlab": set(mnistlab.__all__),
+    "mnistlab.places": {"Places"},
+    "mnistlab.visualization": {"plot_depth_performance"},
+    "mnistlab.ffn_model": {"create_ffn_model"},
+    "mnistlab.dnn_model": {"create_dnn_model"},
+    "mnistlab.preprocessing": {"prepare"},
+}
+OTHERS = {"itertools", "os", "pathlib", "tempfile", "numpy", "pandas", "matplotlib.pyplot", "IPython.display"}
+NO_NETWORK = """
+import socket
+
+def refuse(*_, **__):
+    raise OSError("a notebook asked for the network")
+
+class Local(socket.socket):
+    def connect(self, address):
+        refuse() if self.family in (socket.AF_INET, socket.AF_INET6) else super().connect(address)
+
+socket.socket, socket.getaddrinfo = Local, refuse
+"""
+
+EXECUTE = """
+import sys
+from pathlib import Path
+import nbformat
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+
+path, sockets = map(Path, sys.argv[1:])
+notebook = nbformat.read(path, as_version=4)
+# The kernel itself is spoken to through files, whose names must be short: it needs no network, either.
+kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(sockets / "k"))
+NotebookClient(notebook, km=kernel, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+nbformat.write(notebook, path)
+"""
+
+
+def source(name):
+    return jupytext.read(FOLDER / f"{name}.py")
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_what_jupytext_makes_of_its_source_without_outputs(name):
+    notebook, expected = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4), source(name)
+    nbformat.validate(notebook)
+    assert [(cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells] == [
+        (cell.cell_type, cell.source, cell.metadata) for cell in expected.cells
+    ]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_building_a_notebook_again_gives_the_same_bytes(name):
+    build = runpy.run_path(str(FOLDER / "build.py"))["notebook_text"]
+    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert build(text).encode() == (FOLDER / f"{name}.ipynb").read_bytes() == build(text).encode()
+    first, *rest = nbformat.reads(build(text), as_version=4).cells
+    longer = nbformat.reads(build(text.replace("# %% [markdown]", "# %%\n1\n\n# %% [markdown]", 1)), as_version=4)
+    assert [cell.id for cell in longer.cells[1:]] == [cell.id for cell in (first, *rest)]  # what is old keeps its name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_takes_the_public_interface_alone(name):
+    for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert {alias.name for alias in node.names} <= {"mnistlab", *OTHERS}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module in OTHERS or {alias.name for alias in node.names} <= PUBLIC[node.module], node.module
+        elif isinstance(node, ast.Attribute):
+            assert not node.attr.startswith("_"), node.attr
+            if isinstance(node.value, ast.Name) and node.value.id == "mnistlab":
+                assert node.attr in mnistlab.__all__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_exercise_is_asked_left_open_and_solved_with_a_check(name):
+    cells = source(name).cells
+    asked = [place for place, cell in enumerate(cells) if re.search(r"\*\*Exercise \d+\.\*\*", cell.source)]
+    assert len(asked) >= 5
+    numbers = [int(re.search(r"\*\*Exercise (\d+)\.", cells[place].source)[1]) for place in asked]
+    assert numbers == list(range(1, len(asked) + 1))
+    for place in asked:
+        question, open_, solution = cells[place : place + 3]
+        assert (question.cell_type, tags(open_), tags(solution)) == ("markdown", ["exercise"], ["solution"])
+        assert all(line.startswith("#") for line in open_.source.splitlines())
+        assert "assert " in solution.source
+    assert [tags(cell) for cell in cells].count(["solution"]) == len(asked)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def executed(request, tmp_path_factory):
+    """A notebook of the repository, run from top to bottom beside a copy of the shipped store, without a network."""
+    root = tmp_path_factory.mktemp("fresh")
+    for name in ("notebooks", "docs"):
+        (root / name).mkdir()
+    shutil.copy(FOLDER / f"{request.param}.ipynb", root / "notebooks")
+    shutil.copy(ROOT / "docs" / "lab.sqlite", root / "docs")
+    shutil.copy(ROOT / "config.py", root)
+    (root / "start").mkdir()
+    (root / "start" / "sitecustomize.py").write_text(NO_NETWORK)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MNISTLAB_")}
+    environment |= {"MNISTLAB_OFFLINE": "1", "PYTHONPATH": str(root / "start"), "IPYTHONDIR": str(root / "ipython")}
+    with tempfile.TemporaryDirectory() as sockets:
+        command = [sys.executable, "-c", EXECUTE, root / "notebooks" / f"{request.param}.ipynb", sockets]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return root, nbformat.read(root / "notebooks" / f"{request.param}.ipynb", as_version=4)
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_from_a_fresh_checkout_without_a_warning_and_leaves_nothing(executed):
+    root, notebook = executed
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert {path.name for path in root.iterdir()} == {"notebooks", "docs", "config.py", "start", "ipython"}
+    assert (root / "docs" / "lab.sqlite").read_bytes() == (ROOT / "docs" / "lab.sqlite").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_tables_and_drawings(executed):
+    _, notebook = executed
+    shown = [kind for cell in notebook.cells for output in cell.get("outputs", []) for kind in output.get("data", ())]
+    assert shown.count("text/html") >= 10
+    assert shown.count("image/png") >= 2

@@ -163,7 +163,8 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
 
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A plain table for a notebook: escaped, nothing taken for a formula, the first column naming its row."""
-    head = "".join(f'<th scope="col">{html.escape(printable(text))}</th>' for text in columns)
+    names = [html.escape(printable(text)) for text in columns]
+    head = f'<th scope="col" {_NAME}>' + '</th><th scope="col">'.join(names) + "</th>"
     body = "".join(
         f'<tr><th scope="row" {_NAME}>{html.escape(printable(first))}</th>{"".join(map(_html_cell, rest))}</tr>'
         for first, *rest in rows
