@@ -43,14 +43,20 @@ def test_every_drawing_is_more_than_a_blank_picture(exhibit, lab_evidence):
 
 
 @pytest.mark.parametrize("exhibit", COSTS, ids=lambda exhibit: exhibit.name)
+def test_a_study_without_any_cell_has_nothing_to_show(exhibit, plant_evidence):
+    shown = Shown(exhibit, plant_evidence([]))
+    assert shown.table.empty
+    assert shown.cells[1] == []
+    assert shown.caption.startswith("No ")
+
+
+@pytest.mark.parametrize("exhibit", COSTS, ids=lambda exhibit: exhibit.name)
 @pytest.mark.parametrize(
     "statuses", [("planned",) * 3, ("done",), ("done",) * 3], ids=["not begun", "one seed", "three"]
 )
 @pytest.mark.parametrize("accuracy", [0.95, 0.1135], ids=["trained", "collapsed"])
 def test_studies_with_little_to_show_are_shown(exhibit, plant_evidence, statuses, accuracy):
     known = plant_evidence([(uniform(width), accuracy, statuses) for width in (16, 64)])
-    if "planned" in statuses:
-        known = dataclasses.replace(known, measurements=known.measurements.iloc[:0])
     shown = Shown(exhibit, known)
     columns, rows = shown.cells
     assert len(rows) == len(shown.table)
@@ -95,7 +101,8 @@ def test_pareto_cells_name_rivals_by_label(lab_evidence):
 
 def test_probes_stand_once_by_architecture_with_the_overhead_of_their_framework(lab_evidence):
     table = probes_table(lab_evidence)
-    probed = lab_evidence.cells[["architecture_key", "parameters"]].drop_duplicates()
+    rows = lab_evidence.results.rows
+    probed = rows[rows["seeds"] > 0][["architecture_key", "parameters"]].drop_duplicates()
     assert sorted(table["parameters"]) == sorted(probed["parameters"])
     law = lab_evidence.time_law.laws.iloc[0]
     keras = table[table["series"] == "keras"]

@@ -43,6 +43,10 @@ _WRITTEN: dict[str, Callable[[float], str]] = {
 _ALONE = "Time is of a probe of each network alone, not of a cohort's members."
 
 
+_PARETO = ["cell", "label", "cost", "accuracy", "low", "high", "validation", "pareto", "rival", "overlaps", "n",
+           "collapsed", "runs", "task", "resolution"]  # fmt: skip
+
+
 def pareto_table(known: "Evidence", cost: str) -> pd.DataFrame:
     """Accuracy against one cost, by rising cost.
 
@@ -53,6 +57,8 @@ def pareto_table(known: "Evidence", cost: str) -> pd.DataFrame:
         high (test, fractions), validation, pareto, rival (id), overlaps (see `analysis.cost.pareto_set`), n, collapsed,
         runs, task (data set and protocol), resolution.
     """
+    if known.cells.empty:
+        return pd.DataFrame(columns=["number", *_PARETO])
     found = pareto_set(known.costs, cost)
     counts = known.results.rows.set_index("cell")[["seeds", "collapsed", "runs"]] if len(found) else pd.DataFrame()
     rows = []
@@ -62,9 +68,7 @@ def pareto_table(known: "Evidence", cost: str) -> pd.DataFrame:
                      number(accuracy.high), number(row["validation_accuracy"].value), row["pareto"], row["rival"],
                      row["overlaps"], own["seeds"], own["collapsed"], own["runs"],
                      f"{row['dataset']}, {row['protocol']}", number(known.results.resolution)))  # fmt: skip
-    columns = ["cell", "label", "cost", "accuracy", "low", "high", "validation", "pareto", "rival",
-               "overlaps", "n", "collapsed", "runs", "task", "resolution"]  # fmt: skip
-    table = pd.DataFrame(rows, columns=columns).astype({"pareto": bool, "overlaps": bool})
+    table = pd.DataFrame(rows, columns=_PARETO).astype({"pareto": bool, "overlaps": bool})
     table.insert(0, "number", table["pareto"].cumsum().where(table["pareto"], 0).astype(int))
     return table
 
@@ -119,7 +123,7 @@ def _bought(row: "pd.Series", cost: str) -> str:
 
 
 def probes_table(known: "Evidence") -> pd.DataFrame:
-    """Every architecture that was probed by itself, by series and rising parameters.
+    """Every architecture with a finished network that was probed by itself, by series and rising parameters.
 
     Returns
     -------
@@ -130,11 +134,11 @@ def probes_table(known: "Evidence") -> pd.DataFrame:
         (parameters, gradients, optimizer), runs (of that cell), networks. NaN where not known.
     """
     cells = known.results.rows
-    if cells.empty or known.measurements.empty:
+    if cells.empty or known.measurements.empty or not cells["seeds"].any():
         return pd.DataFrame(columns=_PROBED)
     # Of cells with one architecture that with the shortest name, the one nearest to the defaults.
-    first = cells.assign(length=cells["label"].str.len(), without=cells["seeds"] == 0)
-    first = first.sort_values(["without", "length"], kind="stable").drop_duplicates("architecture_key")
+    first = cells[cells["seeds"] > 0].sort_values("label", key=lambda labels: labels.str.len(), kind="stable")
+    first = first.drop_duplicates("architecture_key")
     first = first[["architecture_key", "cell", "label", "parameters", "hidden_layer_sizes", "runs", "seeds"]]
     # As the law of time: the last probe of an architecture in an environment.
     probes = known.measurements.drop_duplicates(["architecture_key", "environment"], keep="last")

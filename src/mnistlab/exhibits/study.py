@@ -149,6 +149,10 @@ def _accuracy(row: Mapping[Any, Any]) -> str:
 # Every verdict
 
 
+_PAIR = ["knob", "cell", "against", "label", "label_against", "difference", "low", "high", "n", "p", "verdict",
+         "margin", "seeds_to_decide", "runs", "rank"]  # fmt: skip
+
+
 def verdicts_table(known: "Evidence") -> pd.DataFrame:
     """The findings that weigh most, those of a knob together.
 
@@ -159,6 +163,8 @@ def verdicts_table(known: "Evidence") -> pd.DataFrame:
         second), n (common seeds), p (adjusted), verdict, margin, seeds_to_decide, runs (ids), rank (from 1), of
         findings (how many there are), better, worse, equivalent, undecided (pairs of the whole study).
     """
+    if known.cells.empty:
+        return pd.DataFrame(columns=_PAIR)
     found, cells = known.findings.head(MOST_PAIRS), known.verdicts.cells
     counts = known.verdicts.rows["verdict"].value_counts()
     rows = [
@@ -167,9 +173,7 @@ def verdicts_table(known: "Evidence") -> pd.DataFrame:
          row["seeds"], row["p_holm"], row["verdict"], row["margin"], row["seeds_to_decide"], row["runs"], place)
         for place, row in enumerate(found.to_dict("records"), start=1)
     ]  # fmt: skip
-    columns = ["knob", "cell", "against", "label", "label_against", "difference", "low", "high", "n", "p", "verdict",
-               "margin", "seeds_to_decide", "runs", "rank"]  # fmt: skip
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=_PAIR)
     table = table.assign(findings=len(known.findings), **{word: int(counts.get(word, 0)) for word in _WORDS})
     order = table.groupby("knob")["rank"].transform("min")
     return table.assign(order=order).sort_values(["order", "rank"], ignore_index=True).drop(columns="order")
@@ -215,6 +219,10 @@ def _verdicts_caption(table: pd.DataFrame) -> str:
 # What accuracy depends on
 
 
+_SHARE = ["what", "kind", "share", "low", "high", "total", "total_low", "total_high"]
+_EFFECT = ["knob", "level", "accuracy", "low", "high", "n", "cells", "method", "resolution", "runs", "of_levels"]
+
+
 def shares_table(known: "Evidence") -> pd.DataFrame:
     """Shares of the variance of accuracy, the largest first, the seeds' last.
 
@@ -225,6 +233,8 @@ def shares_table(known: "Evidence") -> pd.DataFrame:
         total_low, total_high (with all interactions; fractions, NaN where not known), n (networks), method,
         conditional_on, cells, seeds, collapsed, left_out (cells), of_shares (as many there are), source (a command).
     """
+    if known.cells.empty:
+        return pd.DataFrame(columns=_SHARE)
     found = known.sensitivity
     kinds = {1: "one knob", 2: "two knobs together"}
     rows: list[tuple[Any, ...]]
@@ -237,8 +247,7 @@ def shares_table(known: "Evidence") -> pd.DataFrame:
     rows = [row for row in rows if row not in dropped]
     rest = {"three knobs or more": found.higher_interactions, "seed": found.seed_noise}
     rows += [(name, name, *_ends(share), *[math.nan] * 3) for name, share in rest.items() if share.value is not None]
-    columns = ["what", "kind", "share", "low", "high", "total", "total_low", "total_high"]
-    return pd.DataFrame(rows, columns=columns).assign(
+    return pd.DataFrame(rows, columns=_SHARE).assign(
         n=found.cells * found.seeds, method=found.method, conditional_on=found.conditional_on, cells=found.cells,
         seeds=found.seeds, collapsed=found.collapsed, left_out=found.left_out, of_shares=of_shares,
         source=f"mnistlab sensitivity {shlex.quote(known.study)}",
@@ -302,6 +311,8 @@ def effects_table(known: "Evidence") -> pd.DataFrame:
         others), n (networks), cells, method, resolution, runs (ids of those at that level), of_levels (as many there
         are; of more than forty-five, those of the knobs of smallest share are left out).
     """
+    if known.cells.empty:
+        return pd.DataFrame(columns=_EFFECT)
     found = known.sensitivity
     shares = {row["knobs"][0]: number(row["share"].value) for row in found.shares.to_dict("records")
               if len(row["knobs"]) == 1}  # fmt: skip
@@ -318,8 +329,7 @@ def effects_table(known: "Evidence") -> pd.DataFrame:
             rows.append((row["knob"], level, *_ends(mean), row["cells"] * found.seeds, row["cells"], found.method,
                          number(known.results.resolution), runs_at.get((row["knob"], level), ()),
                          len(effects)))  # fmt: skip
-    columns = ["knob", "level", "accuracy", "low", "high", "n", "cells", "method", "resolution", "runs", "of_levels"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=_EFFECT)
     return table.sort_values("knob", key=lambda knobs: knobs.map(kept.index), kind="stable", ignore_index=True)
 
 
