@@ -8,6 +8,7 @@ import dataclasses
 import html
 import io
 import math
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,22 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 Cells = tuple[list[str], list[list[str]]]
 NOTHING = "–"
-_FORMULA_STARTS = ("=", "+", "-", "@")
+# What a spreadsheet takes for the start of a formula, or cuts off before it looks for one (OWASP, CSV Injection).
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_MARKDOWN = re.compile(r"[\\|<>&*_`\[\]$~#]")
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}", '"': r"{\ttfamily\char34}",
+    "[": "{[}", "]": "{]}",  # behind the end of a row they would be its distance to the next
+    "–": r"\textendash{}", "—": r"\textemdash{}", "…": r"\ldots{}", "“": r"\textquotedblleft{}",
+    "”": r"\textquotedblright{}", "‘": r"\textquoteleft{}", "’": r"\textquoteright{}",
+    "×": r"$\times$", "±": r"$\pm$", "·": r"$\cdot$", "→": r"$\rightarrow$", "←": r"$\leftarrow$", "≈": r"$\approx$",
+    "≤": r"$\leq$", "≥": r"$\geq$", "µ": r"$\mu$", "μ": r"$\mu$", "−": r"$-$", "²": r"$^{2}$", "³": r"$^{3}$",
+    "\N{REPLACEMENT CHARACTER}": "?",
+}  # fmt: skip
+_NUMBER = r"[0-9][0-9,]*(?:\.[0-9]+)?"
+_MEASURED = re.compile(rf"(?<![\w.,])([+-]?{_NUMBER}) ± ({_NUMBER})(?![\w.,])")
 _LABEL_WIDTH = 12
 # Notebooks would typeset what stands between dollar signs; one word without a space must not widen their page.
 _AS_TYPED = 'class="tex2jax_ignore mathjax_ignore" style="overflow-wrap: anywhere"'
@@ -128,11 +144,52 @@ def document(**content: Any) -> dict[str, Any]:
 
 def table_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Rows as CSV. A text that a spreadsheet would run as a formula gets a quote mark before it; a number never."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_csv_value, columns))
-    writer.writerows([_csv_value(value) for value in row] for row in rows)
-    return text.getvalue()
+    return "".join(_csv_line(map(_csv_value, row)) for row in (columns, *rows))
+
+
+def _csv_line(values: Iterable[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(values)  # it quotes what breaks its own lines, and both must be
+    return f"{line.getvalue()[:-2]}\n"
+
+
+def table_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a table of GitHub's Markdown, numbers to the right, every text shown as it is typed."""
+    ruler = ["---:" if right else "---" for right in _of_numbers(columns, rows)]
+    lines = [map(markdown_text, columns), ruler, *(map(markdown_text, row) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def table_latex(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a plain LaTeX `tabular`, which needs no package: every text shown as it is typed.
+
+    pdflatex prints Latin letters; other scripts need lualatex and a font that has them.
+    """
+    head, *body = (" & ".join(map(_latex, line)) + r" \\" for line in (columns, *rows))
+    places = "".join("r" if right else "l" for right in _of_numbers(columns, rows))
+    return "\n".join([rf"\begin{{tabular}}{{{places}}}", r"\hline", head, r"\hline", *body, r"\hline",
+                      r"\end{tabular}", ""])  # fmt: skip
+
+
+def markdown_text(text: str) -> str:
+    """The text so that Markdown shows it as it is typed."""
+    return _MARKDOWN.sub(lambda found: rf"\{found[0]}", printable(text))
+
+
+def _of_numbers(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Which columns hold numbers; the first one names its row."""
+    return [place > 0 and all(re.match(rf"[+-]?[0-9]|{NOTHING}|$", row[place]) for row in rows)
+            for place in range(len(columns))]  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    r"""`97.42 ± 0.21 (5)` becomes `$97.42 \pm 0.21$ (5)`; everything else is escaped sign by sign."""
+    parts = _MEASURED.split(printable(text))
+    plain = ["".join(_LATEX.get(sign, sign) for sign in part) for part in parts[::3]]
+    plain = [re.sub(r"([-,])(?=\1)", r"\1{}", part) for part in plain]  # two of them would become another sign
+    pairs = zip(parts[1::3], parts[2::3], strict=True)
+    numbers = [rf"${value} \pm {band}$".replace(",", "{,}") for value, band in pairs]
+    return "".join(part for pair in zip(plain, [*numbers, ""], strict=True) for part in pair)
 
 
 def point_estimate(row: Mapping[Any, Any]) -> Estimate:

@@ -1,29 +1,36 @@
 """Tables of ours, for people and as files: which columns they have, in which order, and what each is called.
 
-Light on purpose, like `formatting`, which writes their numbers. It prints nothing and writes no file.
+Light on purpose, like `formatting`, which writes their numbers. It prints nothing.
 """
 
 import dataclasses
+import io
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mnistlab.analysis.estimate import Estimate
+from mnistlab.errors import MachineError
 from mnistlab.formatting import (
     NOTHING,
     Cells,
     document,
     html_paragraph,
     html_table,
+    markdown_text,
     percent,
     point_estimate,
     points,
+    printable,
     seconds,
     significant,
     size,
     table_cells,
     table_csv,
+    table_latex,
+    table_markdown,
     text_table,
     to_json,
     with_spread,
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     from mnistlab.analysis.results import ResultsTable
     from mnistlab.bench.turns import BenchRow
 
+TABLE_ENDINGS = (".csv", ".md", ".tex", ".parquet")
 NOT_MEASURABLE = "not measurable here"
 RATE_NOTE = "A comparison of widths or depths holds at its learning rate: another rate may rank them otherwise."
 _GROUPS = {
@@ -75,12 +83,106 @@ def results_csv(results: "ResultsTable") -> str:
     return frame_csv(results.rows)
 
 
+def results_file(results: "ResultsTable", ending: str) -> bytes:
+    """The results as a file of the kind that its ending names; see `table_file`."""
+    note = f"{resolution_note(results)} {RATE_NOTE}"
+    return table_file(results.rows, results_cells(results.rows), ending, note=note)
+
+
 def frame_csv(frame: "pd.DataFrame") -> str:
     """A table as CSV: an Estimate in the columns `x`, `x_low`, `x_high`, `x_n`; accuracies as fractions."""
+    columns, rows = _flat_table(frame)
+    return table_csv(columns, rows)
+
+
+def frame_parquet(frame: "pd.DataFrame") -> bytes:
+    """A table as Parquet, in the same columns as `frame_csv`: numbers stay numbers, what was not measured is null.
+
+    Raises
+    ------
+    MachineError
+        pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as fault:
+        raise MachineError("Parquet", "the package pyarrow is absent", "pip install 'mnistlab[parquet]'") from fault
+    columns, rows = _flat_table(frame)
+    values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+    arrays = [_arrow(pa, values[place], name in _measured(columns)) for place, name in enumerate(columns)]
+    content = io.BytesIO()
+    parquet.write_table(pa.table(arrays, names=[_sound(name) for name in columns]), content)
+    return content.getvalue()
+
+
+def table_file(frame: "pd.DataFrame", cells: Cells, ending: str, *, note: str = "") -> bytes:
+    """A table as a file of the kind that its ending names.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        What CSV and Parquet hold.
+    cells : (header, rows)
+        What Markdown and LaTeX show.
+    ending : str
+        One of `TABLE_ENDINGS`.
+    note : str, default=""
+        What a reader must know; above the table in Markdown, a comment in LaTeX.
+
+    Raises
+    ------
+    MachineError
+        As of `frame_parquet`.
+    """
+    if ending == ".csv":
+        return _sound(frame_csv(frame)).encode()
+    if ending == ".parquet":
+        return frame_parquet(frame)
+    if ending == ".md":
+        return (f"{markdown_text(note)}\n\n" * bool(note) + table_markdown(*cells)).encode()
+    comment = "".join(f"% {line}\n" for line in textwrap.wrap(printable(note), 100))
+    return (comment + table_latex(*cells)).encode()
+
+
+def write_table(frame: "pd.DataFrame", cells: Cells, path: Path, *, note: str = "") -> None:
+    """`table_file` at `path`, whose ending says the kind; there whole or not at all.
+
+    Raises
+    ------
+    MachineError
+        It cannot be written; as of `frame_parquet`.
+    """
+    from mnistlab.saving import write_whole
+
+    write_whole(path, table_file(frame, cells, path.suffix.lower(), note=note))
+
+
+def _measured(columns: Sequence[str]) -> set[str]:
+    """Names of the columns that an Estimate is spread over."""
+    names = [name.removesuffix("_n") for name in columns if name.endswith("_n")]
+    return {f"{name}{end}" for name in names if f"{name}_low" in columns for end in ("", "_low", "_high")}
+
+
+def _arrow(pa: Any, column: Sequence[Any], is_measured: bool) -> Any:
+    """An Arrow array: numbers where all are, else texts."""
+    known = [to_json(value) for value in column]
+    if not all(isinstance(value, int | float | bool | None) for value in known):
+        known = [None if value is None else _sound(str(value)) for value in known]  # a knob's levels are of both kinds
+    return pa.array(known, pa.float64() if is_measured else None)
+
+
+def _flat_table(frame: "pd.DataFrame") -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of plain values. Pictures are left out: they have their place in the data set, which stands."""
     flat = [_flat(row) for row in frame.to_dict("records")]
     # One row without a measurement must not cost the others their columns.
     columns = list(dict.fromkeys(name for row in flat for name in row)) or list(map(str, frame.columns))
-    return table_csv(columns, ([row.get(name) for name in columns] for row in flat))
+    return columns, [[row.get(name) for name in columns] for row in flat]
+
+
+def _sound(text: str) -> str:
+    """The text without halves of letters, which no file can hold."""
+    return text.encode(errors="replace").decode()
 
 
 def results_cells(rows: "pd.DataFrame") -> Cells:
@@ -180,6 +282,8 @@ def _flat(row: Mapping[Any, Any]) -> dict[str, Any]:
             flat |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high, f"{name}_n": value.n}
         elif isinstance(value, Mapping):
             flat[name] = ";".join(f"{key}:{count}" for key, count in value.items())
+        elif getattr(value, "ndim", 0):
+            continue
         elif isinstance(value, list | tuple):
             flat[name] = ("-" if name in ("hidden_layer_sizes", "activations") else ";").join(map(str, value))
         else:

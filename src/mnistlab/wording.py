@@ -83,8 +83,19 @@ def verdicts_text(found: "Verdicts", width: int) -> str:
     parts = ["\n".join([*notes, *textwrap.wrap(replication_note(found), max(width, 1))])]
     for knob, rows in found.rows.groupby("knob", sort=False):
         own = dataclasses.replace(found, rows=rows)
-        parts.append(f"{knob}\n{text_table(*verdict_cells(own), width)}")
+        parts.append(f"{knob}\n{_verdict_lines(own, width)}")
     return "\n\n".join(parts)
+
+
+def _verdict_lines(found: "Verdicts", width: int) -> str:
+    """The table, or where it would lose its opponents or the ends of labels, a sentence for each verdict."""
+    columns, rows = verdict_cells(found)
+    text = text_table(columns, rows, width)
+    if columns[2] in text.partition("\n")[0] and all(row[0] in text for row in rows):
+        return text
+    sentences = [verdict_sentence(found, row) for row in found.rows.to_dict("records")]
+    return "\n".join(line for sentence in sentences
+                     for line in textwrap.wrap(printable(sentence), max(width, 3), subsequent_indent="  "))  # fmt: skip
 
 
 def verdicts_html(found: "Verdicts") -> str:
