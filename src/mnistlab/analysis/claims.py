@@ -124,7 +124,7 @@ def _judge_cell(claim: Claim, cell: Cell | None, row: Row | None) -> Judgement:
     if value is None or math.isnan(value):
         lack = f"this was not measured of {row['label']}" if row["seeds"] else f"no finished run of {_train(cell, row)}"
         return "unsupported", lack, None
-    return *_compare(claim, measured, row["label"], _seconds_alone(row)), measured
+    return *_compare(claim, measured, row["label"], seconds_alone(row)), measured
 
 
 def _train(cell: Cell | None, row: Row | None) -> str:
@@ -136,13 +136,13 @@ def _command(cell: Cell) -> str:
     return f"{cell.label} in these results; `mnistlab run {shlex.join(flags_of(cell, 0)[:-2])}` would measure it"
 
 
-def _seconds_alone(row: Row) -> float:
+def seconds_alone(row: Row) -> float:
     """What the steps of a run take by its framework's own fit, which is what documents time; 0 where not measured."""
     a_step, epochs = row["seconds_per_step"].value, row["epochs_done"].value
     return float(a_step * row["steps_per_epoch"] * epochs) if a_step and epochs else 0.0
 
 
-def _compare(claim: Claim, measured: Estimate | float, label: str, seconds_alone: float) -> tuple[Status, str]:
+def _compare(claim: Claim, measured: Estimate | float, label: str, alone: float) -> tuple[Status, str]:
     """Beside one measured value: first the printed digits, then the interval, then what another machine may change."""
     number = claim.number
     exact = measured if isinstance(measured, Estimate) else Estimate(measured, measured, measured)
@@ -156,7 +156,7 @@ def _compare(claim: Claim, measured: Estimate | float, label: str, seconds_alone
         machine = f"within a factor of {factor} of {label} on the machine of these results"
         most = value if high is None else high
         if claim.column in _OF_WHOLE_TRAINING:  # in a cohort, as here, or by itself
-            most = max(most, seconds_alone)
+            most = max(most, alone)
         if _overlap(number, (value if low is None else low) / factor, most * factor):
             return "inside band", f"{machine}; another machine cannot be held to more"
         return "false", f"not {machine}, and that is more than machines differ by"

@@ -1,0 +1,68 @@
+"""What a document claims beside what was measured: a table in, Axes out."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mnistlab.formatting import points, printable
+from mnistlab.visualization.style import BAND, INK, OKABE_ITO
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_ASIDE = 0.1  # of the room of a network, between the two marks
+
+
+def draw_original(table: "pd.DataFrame", ax: "Axes") -> "Axes":
+    """Accuracy as a document has it (hollow) and as it was measured, with intervals, network by network.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of quantity "accuracy" are drawn. Columns named, quantity, claimed (fraction), measured (`Estimate` or
+        None), networks, collapsed (all of them), resolution (fraction; NaN where not known).
+    ax : Axes
+
+    Returns
+    -------
+    Axes
+        `ax`.
+    """
+    from matplotlib.ticker import FuncFormatter
+
+    drawn = table[table["quantity"] == "accuracy"].reset_index(drop=True)
+    ax.plot(drawn.index - _ASIDE, drawn["claimed"], color=OKABE_ITO[1], marker="D", markersize=7, fillstyle="none",
+            linestyle="none", label="in the document")  # fmt: skip
+    ours = drawn[[getattr(measured, "value", None) is not None for measured in drawn["measured"]]]
+    shown = ours[~ours["collapsed"].astype(bool)]
+    if len(shown):
+        value, low, high = (
+            np.array([np.nan if (end := getattr(measured, name)) is None else end for measured in shown["measured"]])
+            for name in ("value", "low", "high")
+        )
+        least, most = shown["networks"].min(), shown["networks"].max()
+        networks = f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
+        ax.errorbar(shown.index + _ASIDE, value, yerr=np.nan_to_num([value - low, high - value]), color=OKABE_ITO[0],
+                    marker="o", markersize=6, capsize=3, linestyle="none",
+                    label=f"measured here ({networks})")  # fmt: skip
+        resolution = table["resolution"].max()
+        if resolution > 0:
+            ax.axhspan(value.max() - resolution, value.max(), color=BAND, zorder=0,
+                       label=f"resolution ({points(resolution)})")  # fmt: skip
+        else:
+            ax.plot([], [], linestyle="none", label="no resolution yet")
+    collapsed = ours[ours["collapsed"].astype(bool)]
+    for number, (place, row) in enumerate(zip(collapsed.index.tolist(), collapsed.to_dict("records"), strict=True)):
+        ax.plot(place, 0.03, marker="v", markersize=7, color=INK, linestyle="none", transform=ax.get_xaxis_transform(),
+                label=None if number else "collapsed, off the scale")  # fmt: skip
+        ax.annotate(f"{100 * row['measured'].value:.1f} %", (place, 0.06), xycoords=ax.get_xaxis_transform(),
+                    ha="center", va="bottom", fontsize="small")  # fmt: skip
+    names = [printable(name).replace(" ", "\n", 1) for name in drawn["named"]]
+    ax.set_xticks(drawn.index, names, parse_math=False)
+    ax.set(xlim=(-0.5, len(drawn) - 0.5), ylabel="test accuracy")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+    ax.grid(axis="y", color=BAND, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize="small")
+    return ax

@@ -1,0 +1,61 @@
+"""The document's accuracies beside ours: what is drawn is what the table says."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mnistlab.exhibits.base import Shown
+from mnistlab.exhibits.original import ORIGINAL
+from mnistlab.visualization.original import draw_original
+from mnistlab.visualization.style import figure_png
+
+
+@pytest.fixture(scope="module", params=ORIGINAL, ids=lambda exhibit: exhibit.name)
+def shown(request, lab_evidence):
+    return Shown(request.param, lab_evidence)
+
+
+@pytest.fixture
+def accuracy(shown):
+    return shown.table[shown.table["quantity"] == "accuracy"]
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_both_accuracies_of_every_network_stand_side_by_side(shown, accuracy):
+    ax = draw_original(shown.table, Figure().add_subplot())
+    document, ours = ax.lines[0], ax.containers[0]
+    assert document.get_ydata() == pytest.approx(accuracy["claimed"].tolist())
+    assert document.get_fillstyle() == "none"
+    assert ours.lines[0].get_ydata() == pytest.approx([measured.value for measured in accuracy["measured"]])
+    ends = [segment[:, 1].tolist() for segment in ours.lines[2][0].get_segments()]
+    assert ends == [pytest.approx([measured.low, measured.high]) for measured in accuracy["measured"]]
+    assert (ours.lines[0].get_xdata() > document.get_xdata()).all()
+    named = [text.get_text().replace("\n", " ") for text in ax.get_xticklabels()]
+    assert named == accuracy["named"].tolist()
+
+
+def test_the_legend_tells_networks_and_resolution(shown, accuracy):
+    ax = draw_original(shown.table, Figure().add_subplot())
+    resolution, top = accuracy["resolution"].iloc[0], max(measured.value for measured in accuracy["measured"])
+    assert {"in the document", "measured here (n = 5)", f"resolution ({100 * resolution:.2f} points)"} == set(
+        legend(ax)
+    )
+    [band] = ax.patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((top - resolution, top))
+    without = draw_original(shown.table.assign(resolution=np.nan), Figure().add_subplot())
+    assert "no resolution yet" in legend(without)
+
+
+def test_the_picture_is_not_blank(shown):
+    figure = shown.figure()
+    pixels = np.asarray(Image.open(io.BytesIO(figure_png(figure))).convert("L"))
+    box = figure.axes[0].get_window_extent().transformed(figure.transFigure.inverted())
+    high, wide = pixels.shape
+    inside = pixels[int((1 - box.y1) * high) : int((1 - box.y0) * high), int(box.x0 * wide) : int(box.x1 * wide)]
+    assert (inside < 200).mean() > 0.002
