@@ -167,6 +167,16 @@ COMMANDS = [
     ("plan smoke --seeds 1000000", "6,000,000 runs are more than 100,000 (--max-runs 6000000 allows them)"),
     ("plan smoke --max-runs x", "--max-runs x: a whole number is needed"),
     ("results --json --csv", "--csv: --json is given as well (give one of them)"),
+    *((f"results {first} {second}", f"{second}: {first} is given as well (give one of them)")
+      for first, second in (("--json", "--markdown"), ("--csv", "--latex"), ("--markdown", "--parquet"))),
+    ("figure widht", "figure widht: there is no such exhibit (did you mean width?)"),
+    ("figure zzz", "figure zzz: there is no such exhibit (known: "),
+    ("figure --output x.svg", "--output x.svg: no NAME is given (mnistlab figure NAME --output FILE)"),
+    ("figure width --json --output x.svg", "--output x.svg: --json is given as well (give one of them)"),
+    ("figure width --output x.pdf", "--output x.pdf: its ending does not say", ".svg .png .csv .md .tex .parquet"),
+    ("figure width --output .svg", "--output .svg: its ending does not say"),
+    ("figure width nope", "study nope: no such file, and no study of this name ships"),
+    ("figure width smoke lab", "lab: one word too many for `mnistlab figure`"),
     *((f"{reader} nope", "study nope: no such file, and no study of this name ships")
       for reader in ("results", "status", "report", "sensitivity", "verdicts")),
     ("compare abcd bcde", "cell abcd: the store holds none of that name"),
@@ -242,7 +252,7 @@ STORES = {
     "folder": (Path.mkdir, "a file is needed, this is none"),
 }
 READERS = ("plan smoke", "run smoke", "status", "results", "report", "sensitivity", "verdicts", "compare abcd bcde",
-           "show abcd")  # fmt: skip
+           "show abcd", "figure", "figure width")  # fmt: skip
 
 
 @pytest.mark.parametrize("command", READERS)

@@ -1,5 +1,7 @@
 """What is not installed stops only what needs it, and the line says how to get it."""
 
+from pathlib import Path
+
 import pytest
 
 WITHOUT = """
@@ -39,6 +41,15 @@ def test_a_package_that_cannot_be_imported_is_named_by_what_needs_it(without, ho
     assert (answer.status, answer.err.count("\n")) == (5, 1)
     assert f"cannot be imported: {module}" in answer.err
     assert "`mnistlab doctor`" in answer.err
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("results", "--parquet"), ("figure", "results", "lab", "--output", "x.parquet")])
+def test_parquet_without_pyarrow_is_refused_with_the_extra_that_has_it(without, home, words):
+    store = Path(__file__).parents[2] / "docs" / "lab.sqlite"
+    answer = without("pyarrow", *words, "--store", store)
+    assert (answer.status, answer.out) == (5, "")
+    assert answer.err == "mnistlab: error: Parquet: the package pyarrow is absent (pip install 'mnistlab[parquet]')\n"
     assert list(home.iterdir()) == []
 
 

@@ -52,6 +52,7 @@ for _place, _help in {
     "results:sensitivity": "Say which knob makes the networks of a study differ, and how much is the luck of the seed.",
     "results:verify": "Check the numbers that README files and notes claim of networks.",
     "results:show": "Print everything stored about one run, and the command that repeats it.",
+    "results:figure": "Write one exhibit of a study as a drawing and its data; without a name, list all there are.",
     "results:report": "Write a study's report: one HTML file that needs nothing else.",
     "models:predict": "Say which digit a picture shows, with the probability of each class.",
     "models:export": "Write a trained network as a file of Keras or ONNX.",

@@ -96,6 +96,24 @@ def emit(text: str) -> None:
     sys.stdout.write(text.rstrip("\n") + "\n")
 
 
+def check_no_terminal(flag: str, way_out: str) -> None:
+    """Refuse to write bytes where a person would read them.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if sys.stdout.isatty():
+        raise ConfigurationError(flag, "these are bytes, which a terminal cannot show", way_out)
+
+
+def emit_bytes(content: bytes) -> None:
+    """A file on stdout, as it is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
 def notify(line: str) -> None:
     """A line for people on stderr."""
     sys.stderr.write(f"{line}\n")

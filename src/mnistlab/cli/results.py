@@ -1,4 +1,4 @@
-"""`mnistlab results`, `verdicts`, `compare`, `sensitivity`, `verify`, `show`, `report`: what the store says."""
+"""`mnistlab results`, `verdicts`, `compare`, `sensitivity`, `verify`, `show`, `figure`, `report`: what a store says."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,18 +7,25 @@ from cyclopts import Parameter
 
 from mnistlab import answers, formatting, lab, tabulation, wording
 from mnistlab.cli import documents
-from mnistlab.cli.output import Json, Points, Where, emit, emit_json, terminal_width
+from mnistlab.cli.output import (
+    Json,
+    Points,
+    Where,
+    check_no_terminal,
+    emit,
+    emit_bytes,
+    emit_json,
+    terminal_width,
+)
 from mnistlab.errors import ConfigurationError
+
+Table = Annotated[bool, Parameter(negative="")]
 
 
 def results(
-    study: str | None = None,
-    /,
-    *,
-    json: Json = False,
-    csv: Annotated[bool, Parameter(negative="")] = False,
-    where: Where | None = None,
-) -> None:
+    study: str | None = None, /, *, json: Json = False, csv: Table = False, markdown: Table = False,
+    latex: Table = False, parquet: Table = False, where: Where | None = None,
+) -> None:  # fmt: skip
     """Print the table of a study, every accuracy with its interval.
 
     Parameters
@@ -27,15 +34,26 @@ def results(
         Name or file of the study (default: the one run last).
     csv
         Print comma-separated values.
+    markdown
+        Print a table of GitHub's Markdown.
+    latex
+        Print a LaTeX tabular.
+    parquet
+        Write Parquet to stdout; needs the extra `parquet`.
     """
-    if json and csv:
-        raise ConfigurationError("--csv", "--json is given as well", "give one of them")
+    given = {"--json": json, "--csv": csv, "--markdown": markdown, "--latex": latex, "--parquet": parquet}
+    first, *more = [*(flag for flag, is_given in given.items() if is_given), ""]
+    if len(more) > 1:
+        raise ConfigurationError(more[0], f"{first} is given as well", "give one of them")
+    if parquet:
+        check_no_terminal(first, "mnistlab results --parquet > results.parquet")
     places = (where or Where()).places
     table = answers.results(study, places=places)
     if json:
         emit_json(tabulation.results_json(table, answers.study_name(lab.open_store(places.store), study)))
-    elif csv:
-        emit(tabulation.results_csv(table))
+    elif first:
+        ending = {"--csv": ".csv", "--markdown": ".md", "--latex": ".tex", "--parquet": ".parquet"}[first]
+        emit_bytes(tabulation.results_file(table, ending))
     else:
         emit(tabulation.results_text(table, terminal_width()))
 
@@ -144,6 +162,48 @@ def show(
         emit_json(documents.run_document(detail))
     else:
         emit(documents.run_text(detail, terminal_width()))
+
+
+def figure(
+    name: str | None = None, study: str | None = None, /, *, output: Path | None = None, json: Json = False,
+    where: Where | None = None,
+) -> None:  # fmt: skip
+    """Write one exhibit of a study: its drawing as SVG and its data as CSV; without NAME, list all there are.
+
+    Parameters
+    ----------
+    name
+        What to show, such as `width`.
+    study
+        Name or file of the study (default: the one run last).
+    output
+        One file instead; its ending says which: .svg .png .csv .md .tex .parquet (the last needs the extra `parquet`).
+    """
+    from mnistlab.exhibits import output as exhibits
+
+    if output is not None:
+        if json or name is None:
+            raise ConfigurationError(f"--output {output}", "--json is given as well" if json else "no NAME is given",
+                                     "give one of them" if json else "mnistlab figure NAME --output FILE")  # fmt: skip
+        exhibits.check_ending(output)
+    places = (where or Where()).places
+    if name is None:
+        every = answers.exhibits(study, places=places)
+        if json:
+            emit_json(exhibits.exhibits_json(every))
+        else:
+            emit(exhibits.exhibits_text(every, terminal_width()))
+        return
+    shown = answers.figure(name, study, places=places)
+    if json:
+        emit_json(exhibits.exhibit_json(shown))
+    elif shown.table.empty:
+        emit(shown.caption)
+    elif output is None:
+        emit("\n".join(map(str, exhibits.write_shown_files(shown, places.reports))))
+    else:
+        exhibits.write_shown(shown, output)
+        emit(str(output))
 
 
 def report(study: str | None = None, /, *, json: Json = False, where: Where | None = None) -> None:

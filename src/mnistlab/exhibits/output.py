@@ -1,0 +1,105 @@
+"""Exhibits as files, as JSON and as a list: what a command makes of them. A file is there whole or not at all."""
+
+import re
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mnistlab.errors import ConfigurationError
+from mnistlab.exhibits.base import Shown
+from mnistlab.formatting import document
+from mnistlab.saving import write_whole
+from mnistlab.tabulation import TABLE_ENDINGS, setting, write_table
+from mnistlab.visualization.style import figure_png, figure_svg
+
+DRAWING_ENDINGS = (".svg", ".png")
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file whose ending says no kind of ours.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if path.suffix.lower() not in (*DRAWING_ENDINGS, *TABLE_ENDINGS):
+        raise ConfigurationError(f"--output {path}", "its ending does not say what it shall hold",
+                                 f"one of {' '.join((*DRAWING_ENDINGS, *TABLE_ENDINGS))}")  # fmt: skip
+
+
+def write_shown(shown: Shown, path: Path) -> None:
+    """Write drawing or table, whichever the ending says.
+
+    Parameters
+    ----------
+    shown : Shown
+        With data: where there is nothing to show, nothing may be written.
+    path : Path
+        `.svg`, `.png`, `.csv`, `.md`, `.tex` or `.parquet`.
+
+    Raises
+    ------
+    ConfigurationError
+        An ending of another kind, or that of a drawing where the exhibit has none.
+    MachineError
+        It cannot be written, or pyarrow is absent.
+    """
+    check_ending(path)
+    ending = path.suffix.lower()
+    if ending in TABLE_ENDINGS:
+        write_table(shown.table, shown.cells, path, note=f"{shown.exhibit.question} {shown.caption}")
+        return
+    if (figure := shown.figure()) is None:
+        raise ConfigurationError(f"--output {path}", f"{shown.exhibit.name} is a table without a drawing",
+                                 f"one of {' '.join(TABLE_ENDINGS)}")  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name in letters this machine's font lacks
+        content = figure_png(figure) if ending == ".png" else figure_svg(figure).encode()
+    write_whole(path, content)
+
+
+def write_shown_files(shown: Shown, folder: Path) -> list[Path]:
+    """Write the drawing, where there is one, as SVG and the data as CSV, named by study and exhibit.
+
+    Raises
+    ------
+    MachineError
+        As of `write_shown`.
+    """
+    study = re.sub(r"[^\w .+-]", "_", shown.evidence.study)
+    endings = (".svg", ".csv") if shown.exhibit.draw is not None else (".csv",)
+    paths = [folder / f"{study}-{shown.exhibit.name}{ending}" for ending in endings]
+    for path in paths:
+        write_shown(shown, path)
+    return paths
+
+
+def exhibit_json(shown: Shown) -> dict[str, Any]:
+    """What `mnistlab figure NAME --json` prints: the data as they are, pictures as rows of pixels."""
+    rows = [{str(name): setting(name, value) for name, value in row.items()} for row in shown.table.to_dict("records")]
+    exhibit = shown.exhibit
+    return document(study=shown.evidence.study or None, name=exhibit.name, question=exhibit.question,
+                    caption=shown.caption, rows=rows)  # fmt: skip
+
+
+def exhibits_json(shown: Sequence[Shown]) -> dict[str, Any]:
+    """What `mnistlab figure --json` prints."""
+    figures = [{"name": one.exhibit.name, "question": one.exhibit.question, "section": one.exhibit.section,
+                "drawing": one.exhibit.draw is not None, "rows": len(one.table)} for one in shown]  # fmt: skip
+    return document(study=shown[0].evidence.study or None, figures=figures)
+
+
+def exhibits_text(shown: Sequence[Shown], width: int) -> str:
+    """Every exhibit with its question, those without data below, as lines no wider than `width` columns."""
+    parts = []
+    for title, chosen in (
+        ("", [one for one in shown if len(one.table)]),
+        ("Nothing to show in this study:", [one for one in shown if not len(one.table)]),
+    ):
+        lines = [f"{one.exhibit.name}: {one.exhibit.question}" for one in chosen]
+        wrapped = [line for text in lines for line in textwrap.wrap(text, max(width, 8), subsequent_indent="  ")]
+        if chosen:
+            parts.append("\n".join([*textwrap.wrap(title, max(width, 8)), *wrapped]))
+    return "\n\n".join(parts)
