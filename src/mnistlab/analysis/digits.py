@@ -258,11 +258,12 @@ def vote_table(
     validated = np.asarray(validation_accuracy, dtype=float)
     order, choosable = _best_first(validated), int((~np.isnan(validated)).sum())
     committees = {f"best {k}": order[:k] for k in best if k <= choosable}
+    right = (predicted == labels).mean(axis=1)
     rows = []
     for name, members in {**committees, "all": order}.items():
         hits = int((vote(predicted[members], validated[members]) == labels).sum())
         accuracy = wilson_interval(hits, len(labels), level=LEVEL)
-        rows.append([name, len(members), accuracy, float((predicted[members] == labels).mean())])
+        rows.append([name, len(members), accuracy, float(right[members].mean())])
     return pd.DataFrame(rows, columns=["voters", "networks", "accuracy", "mean_accuracy"])
 
 

@@ -169,11 +169,12 @@ def draw_gallery(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         return ax
     high, wide = table["image"].iloc[0].shape
     (across, step), down = _steps(high, wide, _n_lines(table)), -(-len(table) // COLUMNS)
+    size = "medium" if _n_lines(table) < 3 else "small"  # names need the room
     sheet = np.full((int(np.ceil(down * step)), int(np.ceil(across * COLUMNS))), np.nan)
     for number, row in enumerate(table.to_dict("records")):
         top, left = (round(place) for place in (step * (number // COLUMNS), across * (number % COLUMNS)))
         sheet[top : top + high, left : left + wide] = row["image"]
-        ax.text(left + wide / 2 - 0.5, top + high, "\n".join(_below(row)), ha="center", va="top",
+        ax.text(left + wide / 2 - 0.5, top + high, "\n".join(_below(row)), ha="center", va="top", fontsize=size,
                 linespacing=1.0, parse_math=False)  # fmt: skip
     # Not resampled: the pixels stay those of the data set.
     ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="equal")
