@@ -357,7 +357,7 @@ errors = 1 - np.array([one.value for one in fractions["accuracy"]])
 slope, level = np.polyfit(np.log(fractions["n_train"]), np.log(errors), 1)
 
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-ax.loglog(fractions["n_train"], 100 * errors, "o", label="mean error of the networks")
+ax.loglog(fractions["n_train"], 100 * errors, "o", label=f"mean of {fractions['seeds'].max()} networks each")
 ax.loglog(fractions["n_train"], 100 * np.exp(level) * fractions["n_train"] ** slope, "--", label=f"slope {slope:.2f}")
 ax.minorticks_off()
 ax.set_xticks(fractions["n_train"], [f"{n:,}" for n in fractions["n_train"]], rotation=30)
@@ -419,7 +419,7 @@ hardest = np.argsort(-wrong, kind="stable")[:10]
 display(
     pd.DataFrame(
         {
-            "digit": digits.indices[hardest],
+            "place in the data set": digits.indices[hardest],
             "label": digits.labels[hardest],
             "read wrongly by, %": (100 * wrong[hardest]).round(0),
         }
