@@ -205,7 +205,8 @@ def knob_conditions(found: "Verdicts", own: "pd.DataFrame") -> list[str]:
         lines.append(f"More seeds: {len(wanted):,} of {len(own):,} pairs are undecided{more}.")
     lines.append(f"Another margin: equivalent means less than {margin:g} points apart here.")
     cells = found.cells.iloc[sorted({*own["a"], *own["b"]})]
-    held = [f"{words} {', '.join(f'{value:g}' for value in sorted(set(cells[name])))}" for name, words in _HELD.items()]
+    held = [f"{words} {', '.join(f'{value:g}' for value in sorted(set(cells[name])))}"
+            for name, words in _HELD.items() if name not in set(own["knob"])]  # fmt: skip
     lines.append(f"Other training: these cells had {', '.join(held)}; another may rank them otherwise.")
     return lines
 

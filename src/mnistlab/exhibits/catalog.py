@@ -4,6 +4,7 @@ from mnistlab.exhibits.base import Exhibit
 from mnistlab.exhibits.cost import COSTS
 from mnistlab.exhibits.digits import DIGITS
 from mnistlab.exhibits.knobs import KNOBS
+from mnistlab.exhibits.original import ORIGINAL
 from mnistlab.exhibits.study import CELLS, STUDY
 
-EXHIBITS: tuple[Exhibit, ...] = (*KNOBS, *STUDY, *COSTS, *DIGITS, *CELLS)
+EXHIBITS: tuple[Exhibit, ...] = (*ORIGINAL, *KNOBS, *STUDY, *COSTS, *DIGITS, *CELLS)
