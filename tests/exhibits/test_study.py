@@ -159,7 +159,11 @@ def test_shares_caption_tells_the_largest_the_seeds_and_the_method(grid, lab_evi
     assert f"Luck of the seed: {spread(grid.sensitivity.seed_noise, 100)} %" in caption
     assert "no full factorial" not in caption
     assert "18 networks collapsed" in caption
-    assert "no full factorial: the model is additive" in BY_NAME["sensitivity"].caption(shares_table(lab_evidence))
+    table = shares_table(lab_evidence)
+    additive = BY_NAME["sensitivity"].caption(table)
+    assert "no full factorial: the model is additive and sees no interactions." in additive
+    half = BY_NAME["sensitivity"].caption(table.assign(share=table["share"] / table["share"].sum() / 2))
+    assert "; 50 % it cannot tell." in half
 
 
 def test_effects_are_those_of_the_analysis_and_name_networks_of_their_level(grid):
