@@ -346,8 +346,8 @@ def report(study: str | None = None, *, places: Places | None = None) -> Path:
     MachineError
         A file cannot be written.
     """
+    from mnistlab.exhibits.output import write_shown_files
     from mnistlab.report.html import all_shown, write_report
-    from mnistlab.tabulation import frame_csv
 
     places = places or Places.find()
     store = open_store(places.store)
@@ -361,9 +361,7 @@ def report(study: str | None = None, *, places: Places | None = None) -> Path:
     path = write_report(known, shown, state, places.reports / f"{name}.html")
     for each in shown:
         if not each.table.empty:
-            write_whole(places.reports / name / f"{each.exhibit.name}.csv", frame_csv(each.table).encode())
-        if each.svg:
-            write_whole(places.reports / name / f"{each.exhibit.name}.svg", each.svg.encode())
+            write_shown_files(each, places.reports / name)
     return path
 
 

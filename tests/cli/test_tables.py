@@ -48,12 +48,12 @@ def test_results_write_parquet_to_a_pipe_but_not_to_a_terminal(stored, mnistlab)
 def test_a_figure_is_written_to_the_reports_and_the_paths_are_printed(mnistlab, stored):
     answer = mnistlab("figure", "width", "lab")
     assert (answer.status, answer.err) == (0, "")
-    assert answer.out.split() == ["reports/lab-width.svg", "reports/lab-width.csv"]
-    assert "<svg" in (stored / "reports/lab-width.svg").read_text(encoding="utf-8")
-    table = list(csv.DictReader(io.StringIO((stored / "reports/lab-width.csv").read_text(encoding="utf-8"))))
+    assert answer.out.split() == ["reports/lab/width.svg", "reports/lab/width.csv"]
+    assert "<svg" in (stored / "reports/lab/width.svg").read_text(encoding="utf-8")
+    table = list(csv.DictReader(io.StringIO((stored / "reports/lab/width.csv").read_text(encoding="utf-8"))))
     shown = mnistlab("figure", "width", "lab", "--json").document
     assert [float(row["accuracy"]) for row in table] == [row["accuracy"] for row in shown["rows"]]
-    assert mnistlab("figure", "results", "lab").out == "reports/lab-results.csv\n"
+    assert mnistlab("figure", "results", "lab").out == "reports/lab/results.csv\n"
 
 
 @pytest.mark.parametrize("ending", [".svg", ".png", ".csv", ".md", ".tex", ".parquet", ".PNG"])

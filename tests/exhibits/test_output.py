@@ -40,7 +40,7 @@ def test_the_ending_says_what_is_written(lab_evidence, tmp_path, ending):
 
 def test_files_are_named_by_study_and_exhibit(lab_evidence, tmp_path):
     paths = write_shown_files(Shown(BY_NAME["width"], lab_evidence), tmp_path)
-    assert paths == [tmp_path / "lab-width.svg", tmp_path / "lab-width.csv"]
+    assert paths == [tmp_path / "width.svg", tmp_path / "width.csv"]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     assert write_shown_files(Shown(BY_NAME["results"], lab_evidence), tmp_path) == [tmp_path / "lab-results.csv"]
 

@@ -1,6 +1,7 @@
 """What an exhibit is: name, question, table, drawing, caption; and what becomes of one with the data of a study."""
 
 import html
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mnistlab.analysis.evidence import Evidence
 from mnistlab.formatting import Cells, html_paragraph, html_table, printable
-from mnistlab.visualization.style import SIZE, draw_figure, figure_svg, inline_svg
+from mnistlab.visualization.style import SIZE, draw_figure, figure_png, figure_svg, inline_svg
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +88,17 @@ class Shown:
     @cached_property
     def svg(self) -> str:
         """The drawing as an SVG document; empty where there is none."""
-        figure = self.figure()
-        return figure_svg(figure) if figure else ""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a name in letters this machine's font lacks
+            figure = self.figure()
+            return figure_svg(figure) if figure else ""
+
+    def png(self) -> bytes:
+        """The drawing as a picture; empty where there is none."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")
+            figure = self.figure()
+            return figure_png(figure) if figure else b""
 
     def figure(self) -> "Figure | None":
         """The drawing on a new figure; None where there is none, or nothing to draw."""

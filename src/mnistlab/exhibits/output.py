@@ -1,8 +1,6 @@
 """Exhibits as files, as JSON and as a list: what a command makes of them. A file is there whole or not at all."""
 
-import re
 import textwrap
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from mnistlab.exhibits.base import Shown
 from mnistlab.formatting import document
 from mnistlab.saving import write_whole
 from mnistlab.tabulation import TABLE_ENDINGS, setting, write_table
-from mnistlab.visualization.style import figure_png, figure_svg
 
 DRAWING_ENDINGS = (".svg", ".png")
 
@@ -51,26 +48,21 @@ def write_shown(shown: Shown, path: Path) -> None:
     if ending in TABLE_ENDINGS:
         write_table(shown.table, shown.cells, path, note=f"{shown.exhibit.question} {shown.caption}")
         return
-    if (figure := shown.figure()) is None:
+    if not shown.svg:
         raise ConfigurationError(f"--output {path}", f"{shown.exhibit.name} is a table without a drawing",
                                  f"one of {' '.join(TABLE_ENDINGS)}")  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a name in letters this machine's font lacks
-        content = figure_png(figure) if ending == ".png" else figure_svg(figure).encode()
-    write_whole(path, content)
+    write_whole(path, shown.png() if ending == ".png" else shown.svg.encode())
 
 
 def write_shown_files(shown: Shown, folder: Path) -> list[Path]:
-    """Write the drawing, where there is one, as SVG and the data as CSV, named by study and exhibit.
+    """Write the drawing, where there is one, as SVG and the data as CSV, named after the exhibit.
 
     Raises
     ------
     MachineError
         As of `write_shown`.
     """
-    study = re.sub(r"[^\w .+-]", "_", shown.evidence.study)
-    endings = (".svg", ".csv") if shown.exhibit.draw is not None else (".csv",)
-    paths = [folder / f"{study}-{shown.exhibit.name}{ending}" for ending in endings]
+    paths = [folder / f"{shown.exhibit.name}{ending}" for ending in ([".svg", ".csv"] if shown.svg else [".csv"])]
     for path in paths:
         write_shown(shown, path)
     return paths
