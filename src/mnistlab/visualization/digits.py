@@ -100,7 +100,7 @@ def draw_reliability(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.set(xscale="log", yscale="log")
     ax.plot([min(ends), 1], [min(ends), 1], color=INK, linestyle="--", linewidth=1, label="as sure as right")
     ax.errorbar(doubt, place, yerr=spread, color=OKABE_ITO[0], marker="o", markersize=5, capsize=2.5,
-                label=f"{_shortened(shown['label'].iloc[0], 40)} ({_networks(shown['n'])})")  # fmt: skip
+                label=f"{_shortened(shown['label'].iloc[0], 34)} ({_networks(shown['n'])})")  # fmt: skip
     if (errors == 0).any():
         ax.plot(doubt[errors == 0], place[errors == 0], color=OKABE_ITO[1], marker="^", markersize=8, linestyle="none",
                 label="no error")  # fmt: skip
