@@ -358,10 +358,10 @@ def report(study: str | None = None, *, places: Places | None = None) -> Path:
                                  f"mnistlab run {study or 'smoke'}")  # fmt: skip
     known = evidence(name, places=places)
     shown = all_shown(known)
-    path = write_report(known, shown, state, places.reports / f"{name}.html")
+    path = write_report(known, shown, state, places.reports / f"{found_places.file_name(name)}.html")
     for each in shown:
         if not each.table.empty:
-            write_shown_files(each, places.reports / name)
+            write_shown_files(each, places.reports)
     return path
 
 

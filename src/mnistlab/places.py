@@ -3,6 +3,7 @@
 And how a file comes to lie there whole."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -110,6 +111,11 @@ def write_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; see `written_whole`. Its folder is made if need be."""
     with written_whole(path) as file:
         file.write(content)
+
+
+def file_name(text: str) -> str:
+    """A name for a file or folder after this text, such as a study's: it leads nowhere and any system can keep it."""
+    return re.sub(r"[^\w .+-]", "_", text)[:100].strip(". ") or "_"
 
 
 def settings(

@@ -211,7 +211,7 @@ def results_cells(rows: "pd.DataFrame") -> Cells:
         "state memory": lambda row: _probed(row, row["parameter_bytes"], size),
         "J a step": lambda row: _probed(row, row["energy_joules"] and row["energy_joules"].value, significant),
         "id": lambda row: row["cell"],
-        "to see a network": _source,
+        "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 
@@ -250,7 +250,7 @@ def curve_cells(axis: str) -> "Callable[[pd.DataFrame], Cells]":
         "collapsed": lambda row: f"{row['collapsed']} of {row['n']}",
         "parameters": lambda row: f"{row['parameters']:,}",
         "id": lambda row: row["cell"],
-        "to see a network": _source,
+        "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 
@@ -291,9 +291,9 @@ def _flat(row: Mapping[Any, Any]) -> dict[str, Any]:
     return flat
 
 
-def _source(row: Mapping[Any, Any]) -> str:
-    """The command that shows one network of the row, of as many as were counted."""
-    return f"mnistlab show {row['runs'][0]}" if row["runs"] else NOTHING
+def show_command(runs: Sequence[str]) -> str:
+    """The command that shows the first of these networks, of as many as a row counts: where its numbers come from."""
+    return f"mnistlab show {runs[0]}" if runs else NOTHING
 
 
 def _trained(row: Mapping[Any, Any]) -> str:

@@ -40,17 +40,17 @@ def test_the_ending_says_what_is_written(lab_evidence, tmp_path, ending):
 
 def test_files_are_named_by_study_and_exhibit(lab_evidence, tmp_path):
     paths = write_shown_files(Shown(BY_NAME["width"], lab_evidence), tmp_path)
-    assert paths == [tmp_path / "width.svg", tmp_path / "width.csv"]
-    assert sorted(tmp_path.iterdir()) == sorted(paths)
-    assert write_shown_files(Shown(BY_NAME["results"], lab_evidence), tmp_path) == [tmp_path / "lab-results.csv"]
+    assert paths == [tmp_path / "lab" / "width.svg", tmp_path / "lab" / "width.csv"]
+    assert sorted((tmp_path / "lab").iterdir()) == sorted(paths)
+    assert write_shown_files(Shown(BY_NAME["results"], lab_evidence), tmp_path) == [tmp_path / "lab" / "results.csv"]
 
 
-@pytest.mark.parametrize("study", ["../../etc/x", "a\x00b/c", "מחקר 1", "x" * 100])
+@pytest.mark.parametrize("study", ["../../etc/x", "..", ".", "a\x00b/c", "מחקר 1", "x" * 300])
 def test_no_name_of_a_study_leads_out_of_the_folder(lab_evidence, tmp_path, study):
     known = replace(lab_evidence, study=study)
     paths = write_shown_files(Shown(BY_NAME["width"], known), tmp_path)
-    assert {path.parent for path in paths} == {tmp_path}
-    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert {path.parent.resolve().parent for path in paths} == {tmp_path.resolve()}
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)
 
 
 def test_an_ending_of_no_kind_and_a_drawing_of_a_table_are_refused(lab_evidence, tmp_path):

@@ -200,7 +200,7 @@ def figure(
     elif shown.table.empty:
         emit(shown.caption)
     elif output is None:
-        emit("\n".join(map(str, exhibits.write_shown_files(shown, places.reports / shown.evidence.study))))
+        emit("\n".join(map(str, exhibits.write_shown_files(shown, places.reports))))
     else:
         exhibits.write_shown(shown, output)
         emit(str(output))

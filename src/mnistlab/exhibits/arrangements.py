@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from mnistlab.analysis.results import ResultsTable, other_settings
-from mnistlab.formatting import NOTHING, Cells, percent, point_estimate, points, table_cells
+from mnistlab.formatting import Cells, percent, point_estimate, points, table_cells
 from mnistlab.spec import Architecture, Cell
+from mnistlab.tabulation import show_command
 from mnistlab.visualization.curves import shortened
 
 MOST_GROUPS = 12
@@ -102,7 +103,7 @@ def arrangement_cells(group: str, series: str) -> Callable[[pd.DataFrame], Cells
         "collapsed": lambda row: f"{row['collapsed']} of {row['n']}",
         "parameters": lambda row: f"{row['parameters']:,}",
         "id": lambda row: row["cell"],
-        "to see a network": source,
+        "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 
@@ -148,11 +149,6 @@ def in_order(activations: Sequence[str]) -> str:
     """`relu → tanh → sigmoid`; of layers alike, one behind the other, `relu ×4`."""
     runs = [(name, len(list(alike))) for name, alike in itertools.groupby(activations)]
     return " → ".join(name if length == 1 else f"{name} ×{length}" for name, length in runs)
-
-
-def source(row: Mapping[Any, Any]) -> str:
-    """The command that shows one of the networks of a row."""
-    return f"mnistlab show {row['runs'][0]}" if row["runs"] else NOTHING
 
 
 def _named(row: "pd.Series[Any]", name: str) -> str:

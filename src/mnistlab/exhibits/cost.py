@@ -9,7 +9,7 @@ import pandas as pd
 
 from mnistlab.analysis.cost import PARTS, ledger_table, pareto_set
 from mnistlab.exhibits.base import Exhibit
-from mnistlab.exhibits.study import counted, number, resolution_words, show_command
+from mnistlab.exhibits.study import counted, number, resolution_words
 from mnistlab.formatting import (
     NOTHING,
     Cells,
@@ -22,7 +22,7 @@ from mnistlab.formatting import (
     table_cells,
     with_spread,
 )
-from mnistlab.tabulation import NOT_MEASURABLE
+from mnistlab.tabulation import NOT_MEASURABLE, show_command
 from mnistlab.visualization.cost import draw_ledger, draw_memory, draw_pareto, draw_step_seconds
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from mnistlab.analysis.early_stopping import STOPPING, TOGETHER, stopping_verdic
 from mnistlab.analysis.evidence import Evidence
 from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.verdicts import MARGIN
-from mnistlab.exhibits.arrangements import MOST_LETTERS, source
+from mnistlab.exhibits.arrangements import MOST_LETTERS
 from mnistlab.exhibits.base import Exhibit
 from mnistlab.formatting import Cells, table_cells
 from mnistlab.spec import Architecture, Cell
-from mnistlab.tabulation import setting
+from mnistlab.tabulation import setting, show_command
 from mnistlab.visualization.curves import shortened
 from mnistlab.visualization.differences import LOOKS, differences_height, draw_differences
 from mnistlab.wording import p_value, point_difference
@@ -73,7 +73,7 @@ def difference_cells(table: pd.DataFrame) -> Cells:
         "collapsed": lambda row: f"{row['collapsed']} of {row['n']}",
         "id": lambda row: row["cell"],
         "id of the other": lambda row: row["against"],
-        "to see a network": source,
+        "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 

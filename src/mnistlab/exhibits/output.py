@@ -8,6 +8,7 @@ from typing import Any
 from mnistlab.errors import ConfigurationError
 from mnistlab.exhibits.base import Shown
 from mnistlab.formatting import document
+from mnistlab.places import file_name
 from mnistlab.saving import write_whole
 from mnistlab.tabulation import TABLE_ENDINGS, setting, write_table
 
@@ -54,14 +55,17 @@ def write_shown(shown: Shown, path: Path) -> None:
     write_whole(path, shown.png() if ending == ".png" else shown.svg.encode())
 
 
-def write_shown_files(shown: Shown, folder: Path) -> list[Path]:
+def write_shown_files(shown: Shown, reports: Path) -> list[Path]:
     """Write the drawing, where there is one, as SVG and the data as CSV, named after the exhibit.
+
+    They lie under `reports` in a folder named after the study.
 
     Raises
     ------
     MachineError
         As of `write_shown`.
     """
+    folder = reports / file_name(shown.evidence.study)
     paths = [folder / f"{shown.exhibit.name}{ending}" for ending in ([".svg", ".csv"] if shown.svg else [".csv"])]
     for path in paths:
         write_shown(shown, path)

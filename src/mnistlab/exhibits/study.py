@@ -12,7 +12,7 @@ from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.sensitivity import varying_knobs
 from mnistlab.exhibits.base import Exhibit
 from mnistlab.formatting import NOTHING, Cells, percent, point_estimate, points, spread, table_cells
-from mnistlab.tabulation import RATE_NOTE, results_cells, setting
+from mnistlab.tabulation import RATE_NOTE, results_cells, setting, show_command
 from mnistlab.visualization.heat_map import block_places, draw_grid
 from mnistlab.visualization.sensitivity import draw_effects, draw_shares
 from mnistlab.visualization.spread import draw_seeds
@@ -54,11 +54,6 @@ def number(value: float | None) -> float:
 def counted(n: float, word: str) -> str:
     """`1 cell`, `2,000 cells`."""
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
-
-
-def show_command(runs: tuple[str, ...]) -> str:
-    """The command that shows one network of as many as were counted."""
-    return f"mnistlab show {runs[0]}" if runs else NOTHING
 
 
 def resolution_words(table: pd.DataFrame) -> str:

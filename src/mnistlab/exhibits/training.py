@@ -14,8 +14,9 @@ from mnistlab.analysis.intervals import t_interval
 from mnistlab.analysis.iterations import LEVEL, asked_and_done, best_epochs
 from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.split_law import predicted_error, split_laws, split_table
-from mnistlab.exhibits.arrangements import MOST_LETTERS, evenly, source
+from mnistlab.exhibits.arrangements import MOST_LETTERS, evenly
 from mnistlab.formatting import NOTHING, Cells, percent, spread, table_cells, with_spread
+from mnistlab.tabulation import show_command
 from mnistlab.visualization.curves import shortened
 
 MOST_CURVES, MOST_SAID = 6, 4
@@ -66,7 +67,7 @@ def train_fraction_cells(table: pd.DataFrame) -> Cells:
         "error %": lambda row: percent(_error(row)),
         "collapsed": lambda row: f"{row['collapsed']:.0f} of {row['n'] + row['collapsed']:.0f}",
         "id": lambda row: row["cell"],
-        "to see a network": source,
+        "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 
@@ -182,7 +183,7 @@ def iterations_cells(table: pd.DataFrame) -> Cells:
         "stopped by": lambda row: row["stopped_by"],
         "collapsed": lambda row: f"{row['networks'] - row['n']} of {row['networks']}",
         "id": lambda row: row["cell"],
-        "to see a network": source,
+        "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 
