@@ -19,7 +19,9 @@ def choose_backend() -> str:
     What its user has set wins; then `~/.keras/keras.json`, if it names an installed backend; then JAX. Without any of
     these Keras would ask for TensorFlow and fail where it is absent.
     """
-    return os.environ.setdefault("KERAS_BACKEND", _configured_backend() or "jax")
+    if "KERAS_BACKEND" not in os.environ:  # asked for every run of a plan: the file is read once
+        os.environ["KERAS_BACKEND"] = _configured_backend() or "jax"
+    return os.environ["KERAS_BACKEND"]
 
 
 def import_keras() -> Any:
