@@ -1,5 +1,6 @@
 """Studies with a planted truth: frames as the store hands them out, nothing trained. Networks of any architecture."""
 
+import functools
 import json
 import warnings
 from pathlib import Path
@@ -193,12 +194,13 @@ def lab_results():
 def draw_network():
     """A maker of networks on digits: number → network, images, and what the framework itself says of them.
 
-    Cells and weights are drawn from the number; Keras' are drawn anew, scikit-learn's trained a little.
+    Cells and weights are drawn from the number; Keras' are drawn anew, scikit-learn's trained a little. The same call
+    gives the same network, drawn once.
     """
     from mnistlab.datasets import catalog
 
     dataset = catalog.load("digits", Path())
-    return lambda number, **fixed: _draw_network(dataset, np.random.default_rng(number), fixed)
+    return functools.cache(lambda number, **fixed: _draw_network(dataset, np.random.default_rng(number), fixed))
 
 
 def _draw_network(dataset, random, fixed):

@@ -1,10 +1,12 @@
 """The command line in this process and in one of its own, an empty home for each test, two small studies for all."""
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -128,13 +130,33 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, process):
-    """Trained for real on `digits`: `tiny`, a scikit-learn cell with two seeds, and `single`, a Keras cell with one."""
-    folder, plan, run = tmp_path_factory.mktemp("finished"), {}, {}
+    """Trained for real on `digits`: `tiny`, a scikit-learn cell with two seeds, and `single`, a Keras cell with one.
+
+    Made once, by the process of the tests that comes first; each works on a copy.
+    """
+    all_processes = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        all_processes = all_processes.parent
+    original, answers = all_processes / "finished", all_processes / "finished.json"
+    with (all_processes / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not answers.exists():
+            answers.write_text(json.dumps(make_finished(original, process)), encoding="utf-8")
+    folder = shutil.copytree(original, tmp_path_factory.mktemp("finished") / "home")
+    told = json.loads(answers.read_text(encoding="utf-8"))
+    return Finished(folder, *({name: Answer(**said) for name, said in part.items()} for part in told))
+
+
+def make_finished(folder, process):
+    """Plan and run both studies; what was said of each, by name."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    plan, run = {}, {}
     for name, content in (("tiny", TINY), ("single", SINGLE)):
         (folder / f"{name}.toml").write_text(content, encoding="utf-8")
-        plan[name] = process("plan", f"{name}.toml", "--json", cwd=folder)
-        run[name] = process("run", f"{name}.toml", "--workers", 1, "--json", cwd=folder)
-    return Finished(folder, plan, run)
+        plan[name] = asdict(process("plan", f"{name}.toml", "--json", cwd=folder))
+        run[name] = asdict(process("run", f"{name}.toml", "--workers", 1, "--json", cwd=folder))
+    return plan, run
 
 
 @pytest.fixture

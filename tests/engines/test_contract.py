@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mnistlab.network import TrainedNetwork
 from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
 
 ENGINES = [(name, framework) for name, frameworks in _ENGINES.items() for framework in frameworks]
-pytestmark = pytest.mark.parametrize(("name", "framework"), ENGINES)
+pytestmark = pytest.mark.parametrize(("name", "framework"), ENGINES, scope="module")
 
 SMALL = Training(epochs=3, batch_size=50)
 
@@ -25,7 +26,7 @@ def cell_of(framework, **changes):
     return Cell(framework=framework, **content)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def train(name, framework, prepare_run, environment):
     engine = get_engine(name, framework)
 
@@ -39,6 +40,23 @@ def train(name, framework, prepare_run, environment):
     return train
 
 
+@pytest.fixture(scope="module")
+def two_seeds(train, framework):
+    """Two runs of one cell, their results by run, and what the callback heard."""
+    runs, heard = [Run(cell_of(framework), seed) for seed in (0, 1)], []
+    results = train(*runs, on_epoch=lambda run, record: heard.append((run, record)))
+    return SimpleNamespace(runs=runs, results=results, by_run={result.run: result for result in results}, heard=heard)
+
+
+@pytest.fixture(scope="module")
+def stopped_early(train, framework):
+    """A run that bad epochs ended, long before those asked for."""
+    training = Training(epochs=60, batch_size=50, learning_rate=0.03, early_stopping_patience=2)
+    [result] = train(Run(cell_of(framework, training=training), 0))
+    assert (result.stopped_by, result.epochs_done < 60) == ("early_stopping", True)
+    return result
+
+
 def same(one, other):
     parts = [(one.test, other.test), (one.validation, other.validation)]
     return one.weights_sha256 == other.weights_sha256 and all(
@@ -46,11 +64,10 @@ def same(one, other):
     )
 
 
-def test_each_run_gives_one_result_that_names_it(train, framework):
-    runs = [Run(cell_of(framework), seed) for seed in (0, 1)]
-    results = train(*runs)
-    assert {result.run for result in results} == set(runs)
-    assert all(result.status == "done" and result.reason == "" and result.members >= 1 for result in results)
+def test_each_run_gives_one_result_that_names_it(two_seeds):
+    assert len(two_seeds.results) == len(two_seeds.runs)
+    assert set(two_seeds.by_run) == set(two_seeds.runs)
+    assert all(result.status == "done" and result.reason == "" and result.members >= 1 for result in two_seeds.results)
 
 
 def test_every_seed_is_trained_on_the_features_it_has_learned(train, framework):
@@ -60,11 +77,9 @@ def test_every_seed_is_trained_on_the_features_it_has_learned(train, framework):
     assert all(same(together[run], train(run)[0]) for run in runs)
 
 
-def test_a_rule_that_holds_in_the_last_epoch_asked_for_stopped_nothing(train, framework):
-    training = Training(epochs=60, batch_size=50, learning_rate=0.03, early_stopping_patience=2)
-    [free] = train(Run(cell_of(framework, training=training), 0))
-    assert (free.stopped_by, free.epochs_done < 60) == ("early_stopping", True)
-    asked = dataclasses.replace(training, epochs=free.epochs_done)
+def test_a_rule_that_holds_in_the_last_epoch_asked_for_stopped_nothing(train, stopped_early, framework):
+    free = stopped_early
+    asked = dataclasses.replace(free.run.cell.training, epochs=free.epochs_done)
     [result] = train(Run(cell_of(framework, training=asked), 0))
     assert (result.stopped_by, result.epochs_done, result.best_epoch) == ("epochs", free.epochs_done, free.best_epoch)
 
@@ -76,8 +91,8 @@ def test_a_network_learns_digits(train, framework):
     assert result.epochs[-1].train_loss < result.epochs[0].train_loss / 3
 
 
-def test_the_curve_ends_where_the_evaluation_stands(train, framework):
-    [result] = train(Run(cell_of(framework), 0))
+def test_the_curve_ends_where_the_evaluation_stands(two_seeds):
+    result = two_seeds.by_run[two_seeds.runs[0]]
     last = result.epochs[-1]
     assert [record.epoch for record in result.epochs] == [1, 2, 3]
     assert result.epochs_done == 3
@@ -98,11 +113,10 @@ def test_a_result_holds_the_network_that_was_tested(train, framework, prepare_ru
     assert weights_sha256(a for stage in network.stages[2:] for a in stage.arrays) == result.weights_sha256
 
 
-def test_a_callback_hears_of_every_epoch(train, framework):
-    heard = []
-    run = Run(cell_of(framework), 0)
-    [result] = train(run, on_epoch=lambda run, record: heard.append((run, record)))
-    assert heard == [(run, record) for record in result.epochs]
+def test_a_callback_hears_of_every_epoch(two_seeds):
+    for run, result in two_seeds.by_run.items():
+        assert [record for one, record in two_seeds.heard if one == run] == list(result.epochs)
+    assert len(two_seeds.heard) == 2 * 3
 
 
 def test_the_same_run_gives_the_same_bits_whatever_was_trained_before(train, framework):
@@ -112,8 +126,8 @@ def test_the_same_run_gives_the_same_bits_whatever_was_trained_before(train, fra
     assert same(alone, after)
 
 
-def test_another_seed_gives_other_weights_and_other_validation_digits(train, framework):
-    one, other = train(Run(cell_of(framework), 0), Run(cell_of(framework), 1))
+def test_another_seed_gives_other_weights_and_other_validation_digits(two_seeds):
+    one, other = two_seeds.results
     assert one.weights_sha256 != other.weights_sha256
     assert one.validation.digits.id != other.validation.digits.id
     assert one.test.digits.id == other.test.digits.id
@@ -134,9 +148,8 @@ def test_nothing_is_learned_from_test_images(train, framework, prepare_run):
     assert clean.test.accuracy != spoiled.test.accuracy
 
 
-def test_early_stopping_keeps_the_weights_of_the_best_epoch(train, framework):
-    training = Training(epochs=400, batch_size=50, learning_rate=0.03, early_stopping_patience=2)
-    [result] = train(Run(cell_of(framework, training=training), 0))
+def test_early_stopping_keeps_the_weights_of_the_best_epoch(stopped_early):
+    result = stopped_early
     losses = [record.validation_loss for record in result.epochs]
     assert result.stopped_by == "early_stopping"
     assert result.epochs_done == len(losses) == result.best_epoch + 2
@@ -166,11 +179,11 @@ def test_a_loss_that_is_not_a_number_is_a_diverged_run(train, name, framework):
     assert result.epochs[-1].train_loss is None
 
 
-def test_the_ledger_holds_what_training_took(train, framework):
-    [result] = train(Run(cell_of(framework), 0))
-    assert result.ledger.steps_seconds > 0
-    assert result.ledger.evaluation_seconds > 0
-    assert result.ledger.import_seconds == result.ledger.data_seconds == 0
+def test_the_ledger_holds_what_training_took(two_seeds):
+    for result in two_seeds.results:
+        assert result.ledger.steps_seconds > 0
+        assert result.ledger.evaluation_seconds > 0
+        assert result.ledger.import_seconds == result.ledger.data_seconds == 0
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
