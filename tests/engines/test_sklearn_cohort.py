@@ -180,8 +180,8 @@ def test_a_member_becomes_the_classifier_that_fit_leaves_behind(classes, prepare
         np.testing.assert_allclose(ours, other, rtol=0, atol=1e-4)
 
 
-# JAX keeps its precision for the whole process. Printed: the largest difference of any weight or loss, in units of
-# the largest weight, then the epochs of both.
+# JAX keeps its precision for the whole process. Printed of every run of every task: the largest difference of any
+# weight or loss, in units of the largest weight, then the epochs of both.
 _DOUBLE = """
 import dataclasses, os, sys, warnings
 os.environ["JAX_ENABLE_X64"] = "1"
@@ -202,56 +202,61 @@ def prepare_run(run):
     data = prepare(digits, run.cell.split, Features(), run.seed)
     return dataclasses.replace(data, rows=data.rows.astype(np.float64) / data.divisor, divisor=1.0)
 
-activation, two_classes, training, sizes = sys.argv[1], int(sys.argv[2]), eval(sys.argv[3]), eval(sys.argv[4])
-cell = Cell(Architecture(sizes, activation), Split(), training=training, dataset="digits", framework="sklearn")
-runs = [Run(cell, seed) for seed in range(3)]
 here = Environment("3.11", "test", "test", 1, 1, "cpu", (), (), "", "test")
-
-def prepared(run):
-    data = prepare_run(run)
-    return dataclasses.replace(data, train=data.train[data.labels[data.train] < 2]) if two_classes else data
-
 program = Program("population", SEEDS_OF_ONE_CELL, 2)
-for result in SklearnCohorts().train(runs, program, prepared, here, lambda run, record: None):
-    data = prepared(result.run)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fit = MLPClassifier(**classifier_parameters(cell, result.run.seed)).fit(data.rows[data.train], data.y_train)
-    ours = [array for stage in result.network for array in stage.arrays]
-    ours[-2], ours[-1] = (array[..., fit.classes_[-fit.n_outputs_:]] for array in ours[-2:])
-    theirs = [array for pair in zip(fit.coefs_, fit.intercepts_) for array in pair]
-    theirs.append(np.array(fit.loss_curve_))
-    ours.append(np.array([record.train_loss for record in result.epochs]))
-    assert {array.dtype for array in ours + theirs} == {np.dtype(np.float64)}
-    worst = max(np.abs(a - b).max() / max(1, np.abs(b).max()) for a, b in zip(ours, theirs, strict=True))
-    print(float(worst), result.epochs_done, fit.n_iter_, result.stopped_by)
+
+def compare(activation, two_classes, training, sizes):
+    cell = Cell(Architecture(sizes, activation), Split(), training=training, dataset="digits", framework="sklearn")
+    runs = [Run(cell, seed) for seed in range(3)]
+
+    def prepared(run):
+        data = prepare_run(run)
+        return dataclasses.replace(data, train=data.train[data.labels[data.train] < 2]) if two_classes else data
+
+    for result in SklearnCohorts().train(runs, program, prepared, here, lambda run, record: None):
+        data = prepared(result.run)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = MLPClassifier(**classifier_parameters(cell, result.run.seed)).fit(data.rows[data.train], data.y_train)
+        ours = [array for stage in result.network for array in stage.arrays]
+        ours[-2], ours[-1] = (array[..., fit.classes_[-fit.n_outputs_:]] for array in ours[-2:])
+        theirs = [array for pair in zip(fit.coefs_, fit.intercepts_) for array in pair]
+        theirs.append(np.array(fit.loss_curve_))
+        ours.append(np.array([record.train_loss for record in result.epochs]))
+        assert {array.dtype for array in ours + theirs} == {np.dtype(np.float64)}
+        worst = max(np.abs(a - b).max() / max(1, np.abs(b).max()) for a, b in zip(ours, theirs, strict=True))
+        print(float(worst), result.epochs_done, fit.n_iter_, result.stopped_by)
+
+for task in sys.argv[1:]:
+    compare(*eval(task))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("activation", "two_classes", "training", "stopped_by"),
-    [("relu", 0, Training(batch_size=32, epochs=5, l2=1e-3), "epochs"),  # 41 steps an epoch
-     ("tanh", 0, Training(batch_size=32, epochs=5, l2=1e-3, epsilon=1e-8), "epochs"),
-     ("sigmoid", 0, Training(batch_size=32, epochs=5, l2=1e-3, learning_rate=0.01), "epochs"),
-     ("relu", 1, Training(batch_size=32, epochs=25, l2=1e-3), "epochs"),
-     ("relu", 0, Training(batch_size=200, epochs=200, l2=2.5e-7, tol=0.02), "tol")],
-)  # fmt: skip
-def test_in_double_precision_members_and_fit_take_the_same_steps(activation, two_classes, training, stopped_by):
-    check_double_precision(activation, two_classes, training, (16, 8), {stopped_by})
+def test_in_double_precision_members_and_fit_take_the_same_steps():
+    tasks = [
+        ("relu", 0, Training(batch_size=32, epochs=5, l2=1e-3), "epochs"),  # 41 steps an epoch
+        ("tanh", 0, Training(batch_size=32, epochs=5, l2=1e-3, epsilon=1e-8), "epochs"),
+        ("sigmoid", 0, Training(batch_size=32, epochs=5, l2=1e-3, learning_rate=0.01), "epochs"),
+        ("relu", 1, Training(batch_size=32, epochs=25, l2=1e-3), "epochs"),
+        ("relu", 0, Training(batch_size=200, epochs=200, l2=2.5e-7, tol=0.02), "tol"),
+    ]
+    check_double_precision([((*task, (16, 8)), {stopped_by}) for *task, stopped_by in tasks])
 
 
-def check_double_precision(activation, two_classes, training, sizes, stopped_by):
-    words = activation, str(two_classes), repr(training), repr(sizes)
+def check_double_precision(tasks):
+    """Tasks (activation, two classes, training, sizes), and by what their runs may be stopped: all in one process."""
+    words = [repr(task) for task, _ in tasks]
     done = subprocess.run([sys.executable, "-c", _DOUBLE, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert len(rows) == 3
+    assert len(rows) == 3 * len(tasks)
     print(rows)  # noqa: T201 - for who asks by `-rP`
-    for worst, epochs, expected, stopped in rows:
-        assert float(worst) <= 1e-9
-        assert int(epochs) == int(expected)
-        assert stopped in stopped_by
+    for number, (worst, epochs, expected, stopped) in enumerate(rows):
+        task, stopped_by = tasks[number // 3]
+        assert float(worst) <= 1e-9, task
+        assert int(epochs) == int(expected), task
+        assert stopped in stopped_by, task
 
 
 @pytest.mark.long
@@ -265,4 +270,5 @@ def test_in_double_precision_twenty_cells_take_the_steps_of_fit(number):
         batch_size=size, tol=tol, l2=float(random.choice([0, 1e-5, 1e-3])),
         learning_rate=float(random.choice([0.001, 0.003])), epochs=5 if tol is None else 30,
     )  # fmt: skip
-    check_double_precision(str(random.choice(["relu", "sigmoid", "tanh"])), 0, training, sizes, {"epochs", "tol"})
+    activation = str(random.choice(["relu", "sigmoid", "tanh"]))
+    check_double_precision([((activation, 0, training, sizes), {"epochs", "tol"})])
