@@ -77,7 +77,9 @@ def test_processes_that_have_grown_are_replaced_and_no_group_is_lost(tmp_path):
 
 
 @pytest.mark.slow
-def test_compiled_programs_that_cannot_be_kept_or_read_change_no_bit_and_say_nothing(tmp_path, capfd):
+def test_compiled_programs_that_cannot_be_kept_or_read_change_no_bit_and_say_nothing(tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+
     def bits(compiled_dir):
         cohort = replace(group(framework="keras"), program=Program("population", SEEDS_OF_ONE_CELL, 2))
         with closing(events_of([cohort], tmp_path, compiled_dir=compiled_dir)) as events:

@@ -1,5 +1,6 @@
 """One worker process from outside: what it sends home. Run as a program, it is that process."""
 
+import os
 import subprocess
 import sys
 import time
@@ -51,7 +52,8 @@ def drive(name, folder):
     """Results in their order, and the seconds from the start of the process to the last one."""
     with Listener(authkey=KEY) as listener:
         began = time.perf_counter()
-        with subprocess.Popen([sys.executable, __file__, name, listener.address, folder]) as process:
+        alone = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
+        with subprocess.Popen([sys.executable, __file__, name, listener.address, folder], env=alone) as process:
             results = []
             with listener.accept() as line:
                 while len(results) < sum(len(runs) for _, runs in globals()[name]):

@@ -39,6 +39,7 @@ class Lab:
         self.home, self.store = home, home / "results" / "mnistlab.sqlite"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("MNISTLAB_")}
         self.environment["MNISTLAB_OFFLINE"] = "1"
+        del self.environment["JAX_COMPILATION_CACHE_DIR"]  # what is compiled here is disturbed, too
         self.started, self.terminals = [], []
         home.mkdir()
         (home / "small.toml").write_text(study)
