@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
-.PHONY: setup study test test-long notebooks constraints clean
+.PHONY: setup study test test-long coverage notebooks constraints clean
 
 setup: $(READY)
 
@@ -38,6 +38,10 @@ test: setup
 
 test-long: setup
 	$(BIN)/python -m pytest -m long $(PYTEST_FLAGS)
+
+# Of the lines in src, those that `make test` runs, in all its processes that end by themselves.
+coverage: setup
+	$(BIN)/python -m pytest -m "not long" $(PYTEST_FLAGS) --cov --cov-report=term:skip-covered
 
 notebooks: setup
 	$(BIN)/python notebooks/build.py
