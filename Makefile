@@ -34,6 +34,7 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/python -m compileall -q src  # or, under PYTHONDONTWRITEBYTECODE, every command that a test starts would
 	$(BIN)/python -m pytest -m "not long" $(PYTEST_FLAGS)
 
 test-long: setup
