@@ -3,8 +3,6 @@
 import functools
 import json
 import os
-import shutil
-import tempfile
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from mnistlab.instruments.environment import processor_key
 from mnistlab.plan import CellSize, architecture_key
 from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
 
@@ -21,16 +20,13 @@ COMPILED = "JAX_COMPILATION_CACHE_DIR"
 
 
 def pytest_configure(config):
-    """What JAX compiles for one test serves every other of this session, in all its processes.
+    """What JAX compiles for one test serves every other, in all their processes and the next time (--cache-clear).
 
     Tests that are about compilation, or about processes that have nothing in common, take COMPILED away.
     """
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        return  # it has the folder of the process that started it
-    folder = tempfile.mkdtemp(prefix="compiled-")
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    os.environ[COMPILED] = folder
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # it has the folder of the process that started it
+        os.environ[COMPILED] = str(config.cache.mkdir("compiled") / processor_key())
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 def planted_study(truth, *, n_digits=1000, n_classes=10, members=1):

@@ -1,5 +1,6 @@
 """Numbers planted in documents are found, with their line; prose has none; nothing raises."""
 
+import sys
 import time
 
 import pytest
@@ -196,6 +197,7 @@ def test_no_cell_raises(subject, number):
 HEADER = "| Nodes | Accuracy | Training Time (s) | Parameters |\n|---|---|---|---|\n"
 
 
+@pytest.mark.skipif(sys.gettrace() is not None, reason="whoever counts lines takes seconds of his own")
 @pytest.mark.parametrize("line", [
     "| 64 | 97.40 ± 0.27 (3) | 12.3 | 50,890 |", "4x64 relu: 97.4 %, 63,370 parameters, 1.9 s",
     "On that day: nothing was done about accuracy and memory, time 12 s", "aaa  bbb  ccc", "a  accuracy",

@@ -3,7 +3,9 @@
 import dataclasses
 import time
 
+import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from mnistlab.engines.keras_cohort import KerasCohorts
 from mnistlab.engines.programs import CELLS_OF_ONE_SEED, SEEDS_OF_ONE_CELL, Program
@@ -104,9 +106,19 @@ def test_a_member_without_numbers_leaves_the_bits_of_the_others_alone(trained, b
     }
 
 
+@pytest.fixture
+def compiled_anew():
+    """Nothing is taken from what other tests have compiled."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [EIGHT, SHARED], ids=str)
-def test_what_all_members_paid_is_the_time_of_the_call(program, trained, prepare_run):
+def test_what_all_members_paid_is_the_time_of_the_call(program, trained, prepare_run, compiled_anew):
     """Up to what nobody is charged for: making their data, and printing their hashes."""
     engine, preparing = KerasCohorts(), []
 
