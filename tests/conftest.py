@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import tempfile
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,6 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from mnistlab.instruments.environment import processor_key
 from mnistlab.plan import CellSize, architecture_key
 from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
 
@@ -20,12 +20,14 @@ COMPILED = "JAX_COMPILATION_CACHE_DIR"
 
 
 def pytest_configure(config):
-    """What JAX compiles for one test serves every other, in all their processes and the next time (--cache-clear).
+    """What JAX compiles for one test serves every other of this session, in all their processes.
 
     Tests that are about compilation, or about processes that have nothing in common, take COMPILED away.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:  # it has the folder of the process that started it
-        os.environ[COMPILED] = str(config.cache.mkdir("compiled") / processor_key())
+        folder = tempfile.TemporaryDirectory(prefix="mnistlab-compiled-")
+        config.add_cleanup(folder.cleanup)
+        os.environ[COMPILED] = folder.name
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
