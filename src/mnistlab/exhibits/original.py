@@ -154,7 +154,7 @@ def _value(measured: Any) -> float | None:
 
 ORIGINAL = (
     Exhibit("original-widths", "Do the course document's numbers for widths hold?", "original", _rows(WIDTHS), _cells,
-            draw_original, _caption, ("width",)),
+            draw_original, _caption),
     Exhibit("original-depths", "Do the course document's numbers for depths hold?", "original", _rows(DEPTHS), _cells,
-            draw_original, _caption, ("depth",)),
+            draw_original, _caption),
 )  # fmt: skip
