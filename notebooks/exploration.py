@@ -234,7 +234,7 @@ results
 # %% [markdown]
 # - `trained`: how many networks learnt anything (see 8).
 # - `training s`, `alone, ms a step`: what it cost, with others at a time and by itself.
-# - `on these digits %`: an interval for new seeds on the *same* test digits. It is narrower, and says less.
+# - `on these digits %`: an interval for new seeds on the *same* test digits. It says nothing of other digits.
 # - `validation %`: what may choose. The best test accuracy of many cells flatters itself.
 #
 # The same table is a DataFrame, `results.rows`; an accuracy in it is an `Estimate` with `value`, `low`, `high` and

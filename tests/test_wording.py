@@ -1,5 +1,6 @@
 """Verdicts and shares in words."""
 
+import dataclasses
 import math
 
 import pandas as pd
@@ -68,6 +69,15 @@ def test_what_would_change_a_knob_s_verdicts_are_seeds_margin_and_other_training
     unknown = undecided.assign(seeds_to_decide=math.nan)
     assert wording.knob_conditions(found, unknown)[0].endswith("pairs are undecided.")
     assert len(wording.knob_conditions(found, own[own["verdict"] != "undecided"])) == 2
+
+
+def test_sensitivity_text_says_when_shares_overlap(plant):
+    found = factorial(3, plant, ((32, 1), (64, 1), (64, 2)))
+    assert "share a part" not in wording.sensitivity_text(found, 1000)
+    overlapping = dataclasses.replace(found, residual=-0.064)
+    assert "The shares sum to 106 %: knobs that change together share a part." in wording.sensitivity_text(
+        overlapping, 1000
+    )
 
 
 EQUIVALENT = (

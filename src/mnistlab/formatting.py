@@ -25,7 +25,7 @@ Cells = tuple[list[str], list[list[str]]]
 NOTHING = "–"
 # What a spreadsheet takes for the start of a formula, or cuts off before it looks for one (OWASP, CSV Injection).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_MARKDOWN = re.compile(r"[\\|<>&*_`\[\]$~#]")
+_MARKDOWN = re.compile(r"[\\|<>&*_`\[\]$~#]|(?<=www)\.|:(?=//)")  # an address is text, too, and no link
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -195,7 +195,8 @@ def _latex(text: str) -> str:
 def point_estimate(row: Mapping[Any, Any]) -> Estimate:
     """The accuracy of a row of a figure's table, whose three numbers stand in columns of their own."""
     kind = "crossed" if row["n"] > 1 else "wilson"
-    return Estimate(row["accuracy"], row["low"], row["high"], n=int(row["n"]), kind=kind)
+    low, high = (None if math.isnan(row[end]) else row[end] for end in ("low", "high"))
+    return Estimate(row["accuracy"], low, high, n=int(row["n"]), kind=kind)
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:

@@ -2,6 +2,7 @@
 
 And how a file comes to lie there whole."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -114,8 +115,9 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def file_name(text: str) -> str:
-    """A name for a file or folder after this text, such as a study's: it leads nowhere and any system can keep it."""
-    return re.sub(r"[^\w .+-]", "_", text)[:100].strip(". ") or "_"
+    """A name for a file or folder after this text, such as a study's, that leads nowhere and no other text has."""
+    kept = re.sub(r"[^\w .+-]", "_", text).encode()[:100].decode(errors="ignore").strip(". ")
+    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def settings(

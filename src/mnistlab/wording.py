@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _SMALLEST_P = 0.001
 _MEANINGS = 3  # sentences about a knob: more are not read
+_OVERLAP = 0.005  # of the variance: what rounding shows
 _WORTH_SAYING = 1.1  # times as large
 _HELD = {name: name.replace("_", " ") for name in ("learning_rate", "batch_size", "epochs", "train_fraction")}
 
@@ -289,6 +290,8 @@ def _sensitivity_notes(found: "Sensitivity") -> list[str]:
         how = "Exact, from the full factorial at each depth: only what differs within a depth is shared out."
         how = how if found.conditional_on else "Exact, from the full factorial."
     notes = [f"Shares of the variance of test accuracy over {found.cells:,} cells × {found.seeds:,} seeds.", how]
+    if found.residual < -_OVERLAP:
+        notes.append(f"The shares sum to {100 * (1 - found.residual):.0f} %: knobs that change together share a part.")
     if found.seeds == 1:
         notes.append("One seed: its noise is part of every share.")
     if found.seeds < 3:

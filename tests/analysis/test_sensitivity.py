@@ -384,3 +384,19 @@ def test_what_levels_bring_that_cannot_be_compared_is_nobodys_share():
 def test_one_seed_of_cells_no_full_factorial_has_accuracies_that_there_are(lab_evidence):
     values = [estimate.value for estimate in lab_evidence.sensitivity.effects["accuracy"] if estimate.value is not None]
     assert 0.8 < min(values) <= max(values) < 1
+
+
+def test_a_mean_over_cells_of_one_seed_has_no_interval_of_a_single_network(plant):
+    done = ("done",)
+    study = plant([(Cell(Architecture((width,) * depth)), 0.9, done) for width in (16, 64) for depth in (1, 2)])
+    effects = sensitivity(study.cells, study.runs).effects
+    assert [(mean.low, mean.high, mean.kind) for mean in effects["accuracy"]] == [(None, None, "crossed")] * 4
+    means = study.runs.groupby("cell", sort=False)["test_accuracy"].mean().to_numpy().reshape(2, 2)
+    assert [mean.value for mean in effects["accuracy"]] == pytest.approx([*means.mean(axis=1), *means.mean(axis=0)])
+
+
+def test_the_cells_and_seeds_used_are_named(plant):
+    cells = [Cell(Architecture((width,))) for width in (16, 64, 128)]
+    study = plant([(cells[0], 0.9, ("done",) * 3), (cells[1], 0.92, ("done",) * 2), (cells[2], 0.93, ("planned",) * 3)])
+    found = sensitivity(study.cells, study.runs)
+    assert (found.cell_ids, found.seed_numbers) == ((cells[0].id, cells[1].id), (0, 1))

@@ -162,8 +162,9 @@ def test_shares_caption_tells_the_largest_the_seeds_and_the_method(grid, lab_evi
     table = shares_table(lab_evidence)
     additive = BY_NAME["sensitivity"].caption(table)
     assert "no full factorial: the model is additive and sees no interactions." in additive
-    half = BY_NAME["sensitivity"].caption(table.assign(share=table["share"] / table["share"].sum() / 2))
-    assert "; 50 % it cannot tell." in half
+    shares = table["share"] / table["share"].sum()
+    assert "Shares sum to" not in BY_NAME["sensitivity"].caption(table.assign(share=shares / 2))
+    assert "Shares sum to 120 %" in BY_NAME["sensitivity"].caption(table.assign(share=1.2 * shares))
 
 
 def test_effects_are_those_of_the_analysis_and_name_networks_of_their_level(grid):

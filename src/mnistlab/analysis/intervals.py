@@ -208,8 +208,7 @@ def crossed_interval(correct: ArrayLike, *, level: float = 0.95) -> Estimate:
         if spread.variance > 0:
             error, df = math.sqrt(spread.variance), float(spread.df)
             return _symmetric(mean, error, df, (0.0, 1.0), level=level, n=n_seeds, kind="crossed")
-    # A weighted mean, that of an additive model, may leave what accuracies there are.
-    return wilson_interval(round(min(max(mean, 0.0), 1.0) * n_digits), n_digits, level=level)
+    return wilson_interval(round(mean * n_digits), n_digits, level=level)
 
 
 def paired_differences(cells: Sequence[Replicates]) -> tuple[NDArray[np.float64], CrossedVariance]:

@@ -26,6 +26,7 @@ _SHARE_COLUMNS = ["knobs", "share", "total"]
 _EFFECT_COLUMNS = ["knob", "level", "accuracy", "cells"]
 _ROUNDING = 1e-24  # the variance that float64 may leave of accuracies that are all alike
 
+_ALIKE = 1e-7  # weights that a pseudo-inverse leaves of what is nothing
 Floats = NDArray[np.float64]
 Term = tuple[int, ...]
 
@@ -52,7 +53,8 @@ class Sensitivity:
         The share of the networks' luck: the variance between seeds of one cell. `value` is None with one seed.
     residual : float | None
         What the shares leave of 1: higher interactions and seed noise; by `permutation` whatever an additive model
-        cannot tell. None when the networks do not differ, or there are none.
+        cannot tell, and below 0 where knobs change together and so share a part of the variance. None when the networks
+        do not differ, or there are none.
     effects : DataFrame
         One row per knob and level: knob, level (a number, a text, a truth value or None), accuracy (Estimate: mean over
         the cells at that level; by `permutation` adjusted for the other knobs, without a value where the cells cannot
@@ -61,6 +63,8 @@ class Sensitivity:
         The cells with a network, the seeds that are done in all of them, and how many networks collapsed.
     left_out : int
         Cells with a collapsed network that are not among them: `permutation` does without.
+    cell_ids, seed_numbers : tuple
+        The cells and the seeds themselves.
     """
 
     metric: Literal["accuracy"]
@@ -75,6 +79,8 @@ class Sensitivity:
     seeds: int
     collapsed: int
     left_out: int = 0
+    cell_ids: tuple[str, ...] = ()
+    seed_numbers: tuple[int, ...] = ()
 
     def _repr_html_(self) -> str:
         """What a notebook shows: how the shares were found, and their tables."""
@@ -148,6 +154,7 @@ def sensitivity(cells: pd.DataFrame, runs: pd.DataFrame, *, level: float = LEVEL
     return Sensitivity(
         "accuracy", method, conditional_on, shares, higher, noise, residual,
         _effects(knobs, scores, runs, level), *accuracy.shape, int(collapsed.sum()),
+        cell_ids=tuple(scores.index), seed_numbers=tuple(map(int, scores.columns)),
     )  # fmt: skip
 
 
@@ -345,7 +352,7 @@ def _effects(knobs: pd.DataFrame, scores: pd.DataFrame, runs: pd.DataFrame, leve
     for place, mean in zip(np.flatnonzero(told), _means(weights[told], scores, runs, level), strict=True):
         means[place] = mean
     rows = [
-        (*label, mean if mean.kind == "wilson" else replace(mean, n=int(n) * scores.shape[1]), int(n))
+        (*label, replace(mean, n=int(n) * scores.shape[1]), int(n))
         for label, mean, n in zip(labels, means, counts, strict=True)
     ]
     return pd.DataFrame(rows, columns=_EFFECT_COLUMNS).astype({"level": object})
@@ -364,7 +371,7 @@ def _comparable(model: list[tuple[NDArray[np.intp], Floats]]) -> list[tuple[NDAr
     for (codes, weights), own in zip(model, levels, strict=True):
         # What a level's weights make of all effects, its own set aside: differences of two levels must not hold any.
         rest = np.hstack([weights @ other - (np.eye(len(weights)) if other is own else 0) for other in levels])
-        alike = np.unique(rest.round(9) + 0.0, axis=0, return_inverse=True)[1].ravel()
+        alike = (np.abs(rest[:, None] - rest).max(axis=-1) < _ALIKE).argmax(axis=1)  # the first level it is like
         sizes = np.bincount(alike, np.bincount(codes)) * (np.bincount(alike) > 1)  # in cells; a level alone is no pair
         kept = (alike == sizes.argmax()) & (sizes.max() > 0)
         inside = kept[codes] / max(kept[codes].sum(), 1)
@@ -381,4 +388,14 @@ def _means(weights: Floats, scores: pd.DataFrame, runs: pd.DataFrame, level: flo
     for _, of_seed in used.groupby("seed"):
         packed = np.stack(list(of_seed.set_index("cell")["test_bits"].loc[scores.index]))
         by_seed.append(weights @ np.unpackbits(packed, axis=1, count=n_digits).astype(float))
-    return [crossed_interval(digits, level=level) for digits in np.stack(by_seed, axis=1)]
+    return [_mean_of_cells(digits, level) for digits in np.stack(by_seed, axis=1)]
+
+
+def _mean_of_cells(digits: Floats, level: float) -> Estimate:
+    """Of a weighted mean (n_seeds, n_digits); unknown where an additive model leaves what accuracies there are."""
+    mean = float(digits.mean())
+    if not -_ALIKE <= mean <= 1 + _ALIKE:
+        return Estimate(None, level=level, kind="crossed")
+    if len(digits) == 1:  # Wilson's is of one network, not of a mean of many
+        return Estimate(mean, level=level, kind="crossed")
+    return crossed_interval(digits, level=level)

@@ -282,9 +282,9 @@ def _shares_caption(table: pd.DataFrame) -> str:
     if len(seed) and largest["kind"] != "seed":
         parts.append(f"Luck of the seed: {_share(dict(seed.iloc[0]), 'share', 'low', 'high')} %.")
     if first["method"] != "anova":
-        rest = max(0.0, 1 - table["share"].sum())
-        untold = f"; {100 * rest:.0f} % it cannot tell" if rest >= 0.01 else ""  # nor what always changes together
-        parts.append(f"The cells are no full factorial: the model is additive and sees no interactions{untold}.")
+        parts.append("The cells are no full factorial: the model is additive and sees no interactions.")
+        if (whole := table["share"].sum()) > 1.005:
+            parts.append(f"Shares sum to {100 * whole:.0f} %: knobs that change together share a part.")
     elif first["conditional_on"]:
         parts.append("Exact within each depth; what differs between depths is not shared out.")
     if first["seeds"] < 3:

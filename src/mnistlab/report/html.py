@@ -1,5 +1,7 @@
 """A study's report: one HTML file that needs nothing else, neither network nor a second file; script only adds ease."""
 
+import base64
+import hashlib
 import shlex
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -35,7 +37,7 @@ SECTIONS: tuple[tuple[Section, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table ready for the page; `left_out` rows are not in it. Each row may have anchors its texts lead to."""
+    """A table ready for the page; `left_out` rows are not in it."""
 
     columns: list[str]
     rows: list[list[str]]
@@ -110,11 +112,13 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = lambda value: f"{value:,}"
     template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
+    script = folder.joinpath("script.js").read_text(encoding="utf-8")
     full = [each for each in shown if not each.table.empty]
     return template.render(
         study=printable(known.study),
         style=Markup(folder.joinpath("style.css").read_text(encoding="utf-8")),  # noqa: S704  ours, not a user's
-        script=Markup(folder.joinpath("script.js").read_text(encoding="utf-8")),  # noqa: S704  ours, not a user's
+        script=Markup(script),  # noqa: S704  ours, not a user's
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         progress=_progress(status),
         words=printable(status.words),
         words_of_study=printable(shlex.quote(known.study)),

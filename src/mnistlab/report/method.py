@@ -1,11 +1,14 @@
 """How a study was done, read from its runs: what a reader needs to judge its numbers, and what was not measured."""
 
 import json
+import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from mnistlab.analysis.evidence import Evidence
 from mnistlab.formatting import printable
+from mnistlab.spec import Training
 from mnistlab.tabulation import RATE_NOTE
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ _CHOOSING = (
     "Early stopping, the best cell and what a finding is compared with are chosen on validation digits alone. Test "
     "digits choose nothing."
 )
+_SWITCHES = {"True": "on", "False": "off", "None": "off", "nan": "off"}
 _FAULTS = ("failed", "diverged", "timeout")
 
 
@@ -30,7 +34,7 @@ def method_facts(known: Evidence) -> list[tuple[str, list[str]]]:
     if cells.empty:
         return []
     seeds = known.runs.loc[known.runs["status"] == "done"].groupby("cell")["seed"].nunique()
-    per_cell = _range(seeds.tolist()) if len(seeds) else "0"
+    per_cell = _range(seeds.reindex(cells["cell"], fill_value=0).tolist())
     return [
         ("Splits", _splits(cells)),
         ("Seeds", [f"{per_cell} finished networks a cell.", _A_SEED]),
@@ -90,14 +94,16 @@ def _splits(cells: "pd.DataFrame") -> list[str]:
 
 
 def _training(cells: "pd.DataFrame") -> str:
-    """`optimizer adam; learning rate 0.001, 0.01; …`: the values that occur, so that nothing is left unsaid."""
-    names = ("framework", "optimizer", "learning_rate", "batch_size", "epochs", "schedule")
-    listed = [f"{name.replace('_', ' ')} {', '.join(map(_written, dict.fromkeys(cells[name])))}" for name in names]
+    """`framework keras; … learning rate 0.001, 0.01; …`: every setting but shape and split, with the values it has."""
+    names = ["framework", "features", "batch_norm", "dropout", *(field.name for field in fields(Training))]
+    listed = [f"{name.replace('_', ' ')} {', '.join(dict.fromkeys(map(_written, cells[name])))}" for name in names]
     return printable(f"{'; '.join(listed)}. {RATE_NOTE}")
 
 
-def _written(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _written(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "+".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) and not math.isnan(value) else _SWITCHES.get(str(value), str(value))
 
 
 def _not_measured(rows: "pd.DataFrame") -> list[str]:

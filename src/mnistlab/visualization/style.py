@@ -87,8 +87,13 @@ def inline_svg(svg: str, name: str) -> str:
     """
     name = f"{name}-{zlib.crc32(svg.encode()):08x}"
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", svg)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg.replace("xlink:href", "href"))
+    # Within tags alone: a name drawn between them is shown as it is typed.
+    return re.sub(r"<[^>]+>", lambda tag: _of_the_page(tag[0], name), svg)
+
+
+def _of_the_page(tag: str, name: str) -> str:
+    tag = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", tag)
+    tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag.replace("xlink:href", "href"))
     for place, color in enumerate(OKABE_ITO, start=1):
-        svg = svg.replace(color.lower(), f"var(--line-{place}, {color})")
-    return svg.replace(INK, "currentColor").replace(BAND, f"var(--band, {_BAND_ELSEWHERE})")
+        tag = tag.replace(color.lower(), f"var(--line-{place}, {color})")
+    return tag.replace(INK, "currentColor").replace(BAND, f"var(--band, {_BAND_ELSEWHERE})")
