@@ -178,7 +178,7 @@ def finding_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
 
 
 def knob_meaning(found: "Verdicts", own: "pd.DataFrame", chosen: "pd.DataFrame") -> list[str]:
-    """What the verdicts of a knob say: how many of each word, then the weightiest of `findings` about it in sentences.
+    """What the verdicts of a knob say: how many of each word, then the first of them in sentences.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def knob_meaning(found: "Verdicts", own: "pd.DataFrame", chosen: "pd.DataFrame")
     own : DataFrame
         Its rows of this knob.
     chosen : DataFrame
-        The rows of `analysis.findings.findings` of this knob.
+        Of `analysis.findings.of_knobs`.
     """
     counts = own["verdict"].value_counts()
     told_apart = int(counts.get("better", 0) + counts.get("worse", 0))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnistlab.analysis.findings import findings
+from mnistlab.analysis.findings import findings, of_knobs
 from mnistlab.analysis.replication import adaptive_verdicts
 from mnistlab.analysis.verdicts import study_verdicts
 from mnistlab.spec import Architecture, Cell, Training
@@ -159,3 +159,26 @@ def test_what_fewer_seeds_would_settle_comes_before_and_a_sure_gain_is_counted_i
     assert table["verdict"].tolist() == ["worse", "equivalent"]
     assert 0 < table["assured"].iloc[0] < 1
     assert table["assured"].iloc[0] / 0.01 > 1
+
+
+def test_of_a_knob_decided_pairs_come_first_then_plain_ones_then_those_of_most_seeds(plant):
+    def cell(width, **training):
+        return Cell(Architecture((width,)), training=Training(**training))
+
+    study = plant([
+        (cell(4, epochs=11), 0.80, TEN), (cell(64, epochs=11), 0.95, TEN), (cell(4), 0.80, TEN[:5]),
+        (cell(64), 0.95, TEN), (cell(65), 0.951, TEN), (cell(66), 0.951, TEN[:5]),
+    ], n_digits=5000)  # fmt: skip
+    verdicts = study_verdicts(study.cells, study.runs, 0.0003)
+    table = of_knobs(verdicts, study.runs, ("width",), 100)
+    assert len(table) == (verdicts.rows["knob"] == "width").sum() == 7
+    assert [(row.verdict == "undecided", row.seeds) for row in table.itertuples()] == [
+        (False, 5), (False, 5), (False, 5), (False, 10), (True, 10), (True, 5), (True, 5)]  # fmt: skip
+    labels = verdicts.cells["label"]
+    assert {labels[table["a"][3]], labels[table["b"][3]]} == {"1x4 relu, 11 epochs", "1x64 relu, 11 epochs"}
+    known = findings(verdicts, study.runs).set_index(["a", "b"])
+    for row in table.to_dict("records"):
+        if (row["a"], row["b"]) in known.index:
+            assert {name: row[name] for name in ("assured", "operations", "runs", "collapsed_a")} == dict(
+                known.loc[(row["a"], row["b"]), ["assured", "operations", "runs", "collapsed_a"]])  # fmt: skip
+    assert list(of_knobs(verdicts, study.runs, ("width",), 2)["a"]) == list(table["a"][:2])

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from markupsafe import escape
 
+from mnistlab.analysis.findings import of_knobs
 from mnistlab.errors import MachineError
 from mnistlab.exhibits.catalog import EXHIBITS
 from mnistlab.report import html as html_module
@@ -123,10 +124,15 @@ def test_an_unfinished_study_says_so_on_top_and_how_to_go_on(html, lab_evidence,
     assert "Not finished." not in finished
 
 
-def test_the_page_says_whether_all_cells_have_the_same_seeds(html, lab_evidence, shown):
-    assert "fixed: every cell gets the same" in html
-    adaptive = written(lab_evidence, StudyStatus("lab", done=93, until_margin=0.002), shown)
-    assert "adaptive: given where verdicts were open (margin 0.2 points)" in adaptive
+@pytest.mark.parametrize(("second", "adaptive", "said"), [
+    (("done",) * 5, None, "5"), (("done",) * 2 + ("planned",) * 3, None, "2 to 5 of 5"),
+    (("planned",) * 5, None, "0 to 5 of 5"),
+    (("done",) * 5, (list(range(5)), 0.002), "5, where verdicts were open (margin 0.2 points)"),
+])  # fmt: skip
+def test_the_page_says_how_many_seeds_the_cells_have(plant_evidence, second, adaptive, said):
+    cells = [(Cell(Architecture((32,))), 0.9, ("done",) * 5), (Cell(Architecture((64,))), 0.92, second)]
+    known = replace(plant_evidence(cells), adaptive=adaptive)
+    assert f"<dt>seeds of a cell</dt><dd>{said}</dd>" in report_html(known, [], STATUS)
 
 
 def test_the_answer_and_five_findings_come_first_each_with_the_networks_it_rests_on(html, lab_evidence):
@@ -160,8 +166,8 @@ def test_every_row_of_every_exhibit_is_on_the_page(html, full):
 
 def test_a_knob_has_its_verdicts_with_their_sources_what_they_mean_and_what_would_change_them(html, lab_evidence):
     part = section(html, "width")
-    found = lab_evidence.findings[lab_evidence.findings["knob"] == "width"]
-    assert 0 < len(found) <= MOST_VERDICTS
+    found = of_knobs(lab_evidence.verdicts, lab_evidence.runs, ("width",), MOST_VERDICTS)
+    assert 0 < len(found) < MOST_VERDICTS
     for row in found.to_dict("records"):
         ids = lab_evidence.cells["cell"]
         assert f'href="#cell-{ids[row["a"]]}"' in part
@@ -170,7 +176,12 @@ def test_a_knob_has_its_verdicts_with_their_sources_what_they_mean_and_what_woul
     assert "What it means" in part
     assert "differ in this alone" in part
     assert "What would change it" in part
-    more = (lab_evidence.verdicts.rows["knob"] == "width").sum() - len(found)
+
+
+def test_more_verdicts_than_a_page_holds_are_counted_with_the_command_that_shows_them(lab_evidence, shown, monkeypatch):
+    monkeypatch.setattr(html_module, "MOST_VERDICTS", 2)
+    more = (lab_evidence.verdicts.rows["knob"] == "width").sum() - 2
+    part = section(written(lab_evidence, shown=shown), "width")
     assert f"{more} more pairs: <code>mnistlab verdicts lab</code>" in part
 
 

@@ -24,7 +24,7 @@ def test_splits_seeds_and_training_are_told_with_the_values_that_occur(lab_evide
     assert facts["Seeds"][0] == "0 to 5 finished networks a cell."
     [training] = facts["Training"]
     for said in ("framework keras, sklearn; features scale; batch norm off, on; dropout 0, 0.2;",
-                 "learning rate 0.001, 0.01;", "epochs 10, 50, 30;", "early stopping patience off, 5;",
+                 "learning rate 0.001, 0.01;", "epochs 10, 30, 50;", "early stopping patience off, 5;",
                  "schedule constant, cosine;"):  # fmt: skip
         assert said in training
 

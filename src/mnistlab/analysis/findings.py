@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from mnistlab.analysis.estimate import Estimate
-from mnistlab.analysis.results import collapse_threshold
+from mnistlab.analysis.results import collapse_threshold, off_default
 from mnistlab.analysis.verdicts import Verdicts
 
 
@@ -42,19 +42,49 @@ def findings(found: Verdicts, runs: pd.DataFrame) -> pd.DataFrame:
     every knob comes before the second of any, so that one knob with many settings does not hide the others. Cells
     without validation digits choose nobody: all their pairs are kept.
     """
-    done = runs[runs["status"] == "done"]
-    by_cell = done.groupby("cell")
-    validation = found.cells["cell"].map(by_cell["validation_accuracy"].mean()).to_numpy(dtype=float)
-    epochs = found.cells["cell"].map(by_cell["epochs_done"].mean()).to_numpy(dtype=float)
-    operations = (found.cells["flops_per_step"] * found.cells["steps_per_epoch"]).to_numpy(dtype=float) * epochs
+    validation = runs[runs["status"] == "done"].groupby("cell")["validation_accuracy"].mean()
     rows = found.rows[found.rows["seeds"] > 1]
-    rows = rows[_against_the_chosen(rows, validation)]
+    rows = rows[_against_the_chosen(rows, found.cells["cell"].map(validation).to_numpy(dtype=float))]
+    return _ranked(with_evidence(found, rows, runs))
+
+
+def of_knobs(found: Verdicts, runs: pd.DataFrame, knobs: tuple[str, ...], most: int) -> pd.DataFrame:
+    """The verdicts of some knobs for who asks about these alone: all pairs, not only those of the chosen cell.
+
+    Parameters
+    ----------
+    found : Verdicts
+    runs : DataFrame
+        As of `findings`.
+    knobs : tuple of str
+    most : int
+        How many, the first in rank first.
+
+    Returns
+    -------
+    DataFrame
+        As of `findings`: decided pairs first, then plain ones (fewest settings off their default, all knobs counted),
+        then those with most seeds.
+    """
+    rows = found.rows[found.rows["knob"].isin(knobs)]
+    off = np.array([off_default(row) for row in found.cells.to_dict("records")], dtype=int)
     a, b = (rows[side].to_numpy(dtype=int) for side in ("a", "b"))
-    assured = [_assured(row) for row in rows.to_dict("records")]
-    ranked = _ranked(rows.assign(assured=assured, operations=operations[a] / operations[b]))
+    order = {"open_": rows["verdict"] == "undecided", "off": off[a] + off[b], "fewer": -rows["seeds"]}
+    chosen = rows.assign(**order).sort_values(list(order), kind="stable", ignore_index=True).head(most)
+    return with_evidence(found, chosen.drop(columns=list(order)), runs)
+
+
+def with_evidence(found: Verdicts, rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """These rows of `found` with the columns that `findings` adds."""
+    done = runs[runs["status"] == "done"]
+    epochs = found.cells["cell"].map(done.groupby("cell")["epochs_done"].mean()).to_numpy(dtype=float)
+    operations = (found.cells["flops_per_step"] * found.cells["steps_per_epoch"]).to_numpy(dtype=float) * epochs
+    a, b = (rows[side].to_numpy(dtype=int) for side in ("a", "b"))
     ids = {(cell, seed): run for cell, seed, run in zip(done["cell"], done["seed"], done["run"], strict=True)}
-    evidence = [_evidence(row, found, ids) for row in ranked.to_dict("records")]
-    return ranked.join(pd.DataFrame(evidence, columns=["runs", "collapsed_a", "collapsed_b"]))
+    records = rows.to_dict("records")
+    evidence = pd.DataFrame([_evidence(row, found, ids) for row in records], index=rows.index,
+                            columns=["runs", "collapsed_a", "collapsed_b"])  # fmt: skip
+    return rows.assign(assured=list(map(_assured, records)), operations=operations[a] / operations[b]).join(evidence)
 
 
 def _ranked(rows: pd.DataFrame) -> pd.DataFrame:

@@ -135,6 +135,11 @@ def other_settings(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list | tuple) else None if pd.isna(v) else v for name, v in values.items()}
 
 
+def off_default(row: Mapping[Any, Any]) -> int:
+    """How many of `other_settings` are not at their default."""
+    return _off_default(tuple(other_settings(row).values()))
+
+
 def _runs_by_cell(runs: pd.DataFrame) -> dict[str, _Runs]:
     found: dict[str, _Runs] = {}
     for run in runs.sort_values("seed", kind="stable").to_dict("records"):

@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mnistlab.analysis.evidence import Evidence
+from mnistlab.analysis.findings import of_knobs
 from mnistlab.exhibits.base import Section, Shown
 from mnistlab.exhibits.catalog import EXHIBITS
 from mnistlab.formatting import Cells, printable
@@ -122,7 +123,7 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
         progress=_progress(status),
         words=printable(status.words),
         words_of_study=printable(shlex.quote(known.study)),
-        seeds=_seeds(status.until_margin),
+        seeds=_seeds(known),
         finished=status.planned + status.running == 0,
         networks=f"{status.done:,}",
         n_cells=f"{len(known.cells):,}",
@@ -158,10 +159,17 @@ def _progress(status: StudyStatus) -> str:
     return f"{words}; {still:,} still to do." if still else f"{words}."
 
 
-def _seeds(until_margin: float | None) -> str:
-    if until_margin is None:
-        return "fixed: every cell gets the same"
-    return f"adaptive: given where verdicts were open (margin {until_margin * 100:g} points)"
+def _seeds(known: Evidence) -> str:
+    """`20`, `5 to 40 of 40`, `5 to 20, where verdicts were open (margin 0.2 points)`: finished networks of a cell."""
+    done = known.runs["status"] == "done"
+    counts = done.groupby(known.runs["cell"]).sum().reindex(known.cells["cell"], fill_value=0)
+    least, most, asked = counts.min(), counts.max(), known.runs["seed"].nunique()
+    if known.cells.empty:
+        return "0"
+    text = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    if known.adaptive is not None:
+        return f"{text}, where verdicts were open (margin {known.adaptive[1] * 100:g} points)"
+    return text if least == asked else f"{text} of {asked:,}"
 
 
 def _findings(known: Evidence) -> list[_Finding]:
@@ -187,20 +195,19 @@ def _table(cells: Cells) -> _Table:
 
 
 def _knob(known: Evidence, knobs: tuple[str, ...]) -> _Knob | None:
-    """The verdicts a choice hangs on; where these are none (one seed), the first of all."""
-    found, rows = known.verdicts, known.findings[known.findings["knob"].isin(knobs)]
+    """Decided pairs first, and of these the plain ones: what most readers ask about."""
+    found = known.verdicts
     own = found.rows[found.rows["knob"].isin(knobs)]
     if own.empty:
         return None
-    chosen = rows if len(rows) else own
-    shown = chosen.head(MOST_VERDICTS)
-    columns, texts = verdict_cells(replace(found, rows=shown))
-    ids, anchors = found.cells["cell"].tolist(), shown.to_dict("records")
+    rows = of_knobs(found, known.runs, knobs, MOST_VERDICTS)
+    columns, texts = verdict_cells(replace(found, rows=rows))
+    ids = found.cells["cell"].tolist()
     verdicts = [
-        _Verdict(row, (ids[pair["a"]], ids[pair["b"]]), _short(pair.get("runs", ())))
-        for row, pair in zip(texts, anchors, strict=True)
+        _Verdict(row, (ids[pair["a"]], ids[pair["b"]]), _short(pair["runs"]))
+        for row, pair in zip(texts, rows.to_dict("records"), strict=True)
     ]
     meaning, conditions = (
         list(map(printable, lines)) for lines in (knob_meaning(found, own, rows), knob_conditions(found, own))
     )
-    return _Knob(columns, verdicts, len(own) - len(shown), meaning, conditions)
+    return _Knob(columns, verdicts, len(own) - len(rows), meaning, conditions)

@@ -96,8 +96,19 @@ def _splits(cells: "pd.DataFrame") -> list[str]:
 def _training(cells: "pd.DataFrame") -> str:
     """`framework keras; … learning rate 0.001, 0.01; …`: every setting but shape and split, with the values it has."""
     names = ["framework", "features", "batch_norm", "dropout", *(field.name for field in fields(Training))]
-    listed = [f"{name.replace('_', ' ')} {', '.join(dict.fromkeys(map(_written, cells[name])))}" for name in names]
+    listed = [f"{name.replace('_', ' ')} {', '.join(_values(cells[name]))}" for name in names]
     return printable(f"{'; '.join(listed)}. {RATE_NOTE}")
+
+
+def _values(column: "pd.Series[Any]") -> list[str]:
+    """Every value once, numbers in their order."""
+    known = list(dict.fromkeys(tuple(value) if isinstance(value, list) else value for value in column))
+    return list(dict.fromkeys(_written(value) for value in sorted(known, key=lambda value: _order(value))))
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    number = isinstance(value, int | float) and not math.isnan(value)
+    return number, float(value) if number else 0.0, "" if number else str(value)
 
 
 def _written(value: Any) -> str:
