@@ -99,15 +99,18 @@ def _error_ticks(low: float, high: float, room: float) -> list[float]:
     return [1 - 10.0**-place for place in kept]
 
 
-def draw_resolution(ax: "Axes", which: Which, table: "pd.DataFrame", words: str = "resolution") -> None:
-    """A band below the best mark, as deep as the resolution: differences that these seeds often miss.
+def draw_resolution(
+    ax: "Axes", which: Which, table: "pd.DataFrame", words: str = "resolution",
+    of: Literal["accuracy", "error"] = "accuracy",
+) -> None:  # fmt: skip
+    """A band from the best mark towards worse ones, as deep as the resolution: differences these seeds often miss.
 
-    Columns: accuracy, resolution (fractions; NaN where not known).
+    Columns: accuracy or error, resolution (fractions; NaN where not known).
     """
-    resolution, top = table["resolution"].max(), table["accuracy"].max()
-    if resolution > 0 and not math.isnan(top):
-        span = ax.axvspan if which == "x" else ax.axhspan
-        span(top - resolution, top, color=BAND, zorder=0, label=f"{words} ({points(resolution)})")
+    resolution, best = table["resolution"].max(), table[of].min() if of == "error" else table[of].max()
+    if resolution > 0 and not math.isnan(best):
+        span, low = ax.axvspan if which == "x" else ax.axhspan, best if of == "error" else best - resolution
+        span(low, low + resolution, color=BAND, zorder=0, label=f"{words} ({points(resolution)})")
     elif len(table):
         ax.plot([], [], linestyle="none", label="no resolution yet")
 

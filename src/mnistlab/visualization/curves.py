@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 
-from mnistlab.formatting import points, printable
+from mnistlab.formatting import printable
+from mnistlab.visualization.axes import draw_resolution
 from mnistlab.visualization.style import BAND, INK, LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _draw_curves(table: "pd.DataFrame", ax: "Axes", axis: str, words: str) -> "A
         ax.errorbar(places, rows["accuracy"], yerr=spread, color=color, linestyle=dash, marker=marker, markersize=5,
                     capsize=2.5, label=name)  # fmt: skip
     _mark_collapsed(shown, ax, axis)
-    draw_resolution(shown, ax)
+    draw_resolution(ax, "y", shown)
     _keep_scale(table, int(off.sum()), ax)
     _draw_collapsed(table[off], ax, axis)
     ax.xaxis.set(major_locator=FixedLocator(sorted(table[axis].unique())), minor_locator=NullLocator(),
@@ -116,16 +117,6 @@ def _shifted(places: "pd.Series", whole: "pd.Series", share: float, ax: "Axes") 
     if ax.get_xscale() == "log":
         return places * (whole.max() / whole.min()) ** share
     return places + (whole.max() - whole.min()) * share
-
-
-def draw_resolution(table: "pd.DataFrame", ax: "Axes") -> None:
-    """A band below the best cell, as deep as the resolution: differences that these seeds often miss."""
-    resolution = table["resolution"].max()
-    if resolution > 0:
-        top = table["accuracy"].max()
-        ax.axhspan(top - resolution, top, color=BAND, zorder=0, label=f"resolution ({points(resolution)})")
-    elif len(table):
-        ax.plot([], [], linestyle="none", label="no resolution yet")
 
 
 def off_scale(table: "pd.DataFrame") -> Any:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlab.formatting import points, printable
+from mnistlab.formatting import printable
+from mnistlab.visualization.axes import draw_resolution
 from mnistlab.visualization.style import BAND, INK, OKABE_ITO, SIZE
 
 if TYPE_CHECKING:
@@ -137,11 +138,7 @@ def draw_votes(table: "pd.DataFrame", ax: "Axes") -> "Axes":
                 linestyle="none", label="their vote")  # fmt: skip
     ax.plot(table["mean_accuracy"], rows, color=OKABE_ITO[1], marker="D", markersize=7, fillstyle="none",
             linestyle="none", label="mean of the single networks")  # fmt: skip
-    resolution, top = table["resolution"].max(), table["accuracy"].max()
-    if resolution > 0:
-        ax.axvspan(top - resolution, top, color=BAND, zorder=0, label=f"resolution ({points(resolution)})")
-    else:
-        ax.plot([], [], linestyle="none", label="no resolution yet")
+    draw_resolution(ax, "x", table)
     named = [f"{row['voters']}\n(n = {row['networks']:,})" for row in table.to_dict("records")]
     ax.set_yticks(rows, named)
     ax.set(xlabel="test accuracy", ylim=(len(table) - 0.5, -0.5))

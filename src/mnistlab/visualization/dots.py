@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnistlab.formatting import points
+from mnistlab.visualization.axes import draw_resolution
 from mnistlab.visualization.curves import clean_range, collapsed_text, legend_below, networks_text, off_scale, shortened
 from mnistlab.visualization.style import BAND, INK, MARKERS, OKABE_ITO
 
@@ -56,7 +56,7 @@ def draw_dots(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     for group, place in (depths - (_DOT + _NAME) / 2).groupby(table["group"], sort=False).min().items():
         ax.text(0, place, f" {shortened(str(group), _LONGEST)}", transform=ax.get_yaxis_transform(), va="center",
                 fontsize="small", parse_math=False)  # fmt: skip
-    _draw_resolution(table[~off], ax)
+    draw_resolution(ax, "x", table[~off])
     _draw_collapsed(table[off], depths[off], ax)
     _mark_collapsed(table[~off], depths[~off], ax)
     if reach := clean_range(table):
@@ -77,16 +77,6 @@ def _depths(table: "pd.DataFrame") -> "pd.Series":
 
 def _inches(table: "pd.DataFrame") -> float:
     return 0.0 if table.empty else float(_depths(table).iloc[-1]) + _DOT
-
-
-def _draw_resolution(table: "pd.DataFrame", ax: "Axes") -> None:
-    """A band left of the best cell, as wide as the resolution: differences that these seeds often miss."""
-    resolution = table["resolution"].max()
-    if resolution > 0:
-        top = table["accuracy"].max()
-        ax.axvspan(top - resolution, top, color=BAND, zorder=0, label=f"resolution ({points(resolution)})")
-    elif len(table):
-        ax.plot([], [], linestyle="none", label="no resolution yet")
 
 
 def _draw_collapsed(table: "pd.DataFrame", depths: "pd.Series", ax: "Axes") -> None:

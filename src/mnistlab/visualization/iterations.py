@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnistlab.visualization.curves import draw_resolution, legend_below, shortened
+from mnistlab.visualization.axes import draw_resolution
+from mnistlab.visualization.curves import legend_below, shortened
 from mnistlab.visualization.style import BAND, INK, LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def draw_iterations(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.plot([], [], linestyle="none", marker="o", color=INK, label="best epoch")
     if (drawn["mark"] == "stopped").any():
         ax.plot([], [], linestyle="none", marker="X", color=INK, markerfacecolor="white", label="stopped early")
-    draw_resolution(drawn[drawn["mark"] != "stopped"], ax)
+    draw_resolution(ax, "y", drawn[drawn["mark"] != "stopped"])
     ax.set(xscale="log", xlabel="epoch", ylabel="validation accuracy")
     ticks = [tick for tick in _TICKS if tick <= drawn["epoch"].max()]
     ax.xaxis.set(major_locator=FixedLocator(ticks), minor_locator=NullLocator(),

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnistlab.formatting import points, printable
+from mnistlab.formatting import printable
+from mnistlab.visualization.axes import draw_resolution
 from mnistlab.visualization.style import BAND, INK, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -46,12 +47,7 @@ def draw_original(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         ax.errorbar(shown.index + _ASIDE, value, yerr=np.nan_to_num([value - low, high - value]), color=OKABE_ITO[0],
                     marker="o", markersize=6, capsize=3, linestyle="none",
                     label=f"measured here ({networks})")  # fmt: skip
-        resolution = table["resolution"].max()
-        if resolution > 0:
-            ax.axhspan(value.max() - resolution, value.max(), color=BAND, zorder=0,
-                       label=f"resolution ({points(resolution)})")  # fmt: skip
-        else:
-            ax.plot([], [], linestyle="none", label="no resolution yet")
+        draw_resolution(ax, "y", shown.assign(accuracy=value))
     collapsed = ours[ours["collapsed"].astype(bool)]
     for number, (place, row) in enumerate(zip(collapsed.index.tolist(), collapsed.to_dict("records"), strict=True)):
         ax.plot(place, 0.03, marker="v", markersize=7, color=INK, linestyle="none", transform=ax.get_xaxis_transform(),

@@ -3,7 +3,7 @@
 import itertools
 from typing import TYPE_CHECKING
 
-from mnistlab.formatting import points
+from mnistlab.visualization.axes import draw_resolution
 from mnistlab.visualization.curves import legend_below, networks_text, shortened
 from mnistlab.visualization.style import BAND, LINE_STYLES, MARKERS, OKABE_ITO
 
@@ -52,7 +52,7 @@ def draw_split_law(table: "pd.DataFrame", ax: "Axes") -> "Axes":
             if banded:
                 ax.fill_between(law["n_train"], law["low"], law["high"], color=color, alpha=0.15, linewidth=0)
     measured = table[table["mark"] == "measured"]
-    _draw_resolution(measured, ax)
+    draw_resolution(ax, "y", measured, of="error")
     _keep_scale(measured, ax)
     ax.set(xscale="log", xlabel="training digits", ylabel="test error")
     ax.xaxis.set(major_locator=FixedLocator(_places(measured["n_train"])), minor_locator=NullLocator(),
@@ -85,13 +85,3 @@ def _keep_scale(table: "pd.DataFrame", ax: "Axes") -> None:
     low, high = (table[end].fillna(table["error"]) for end in ("low", "high"))
     space = 0.3 * (high.max() - low.min()) or 0.01
     ax.set_ylim(max(low.min() - space, 0.0), min(high.max() + space, 1.0))
-
-
-def _draw_resolution(table: "pd.DataFrame", ax: "Axes") -> None:
-    """A band above the lowest error, as high as the resolution: differences that these seeds often miss."""
-    resolution = table["resolution"].max()
-    if resolution > 0:
-        least = table["error"].min()
-        ax.axhspan(least, least + resolution, color=BAND, zorder=0, label=f"resolution ({points(resolution)})")
-    elif len(table):
-        ax.plot([], [], linestyle="none", label="no resolution yet")
