@@ -13,6 +13,7 @@ from mnistlab.visualization.style import BAND, INK
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 SMALL = 8.5  # points, of the names of rows: eleven of them a page's width of a telephone
 _STEEP = 4  # errors that differ by more than this factor are drawn on a logarithmic scale of errors
@@ -53,19 +54,31 @@ def count(numbers: "pd.Series | Sequence[int]", words: str = "") -> str:
     return f"n = {least:,}{words}" if least == most else f"n = {least:,} to {most:,}{words}"
 
 
+def rule(ax: "Axes", which: Which | Literal["both"] = "both") -> None:
+    """Fine lines at the ticks of an axis, behind all marks."""
+    ax.grid(axis=which, color=BAND, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def percent_ticks(axis: "Axis") -> None:
+    """Write fractions in per cent, `97.5 %`."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
+
+
 def accuracy_axis(ax: "Axes", which: Which, table: "pd.DataFrame", what: str = "test accuracy") -> None:
     """Make an axis one of accuracy in per cent that holds every mark of the table and as much of its intervals as fits.
 
     Where the worst makes more than four times as many errors as the best, the scale is the logarithm of the error: a
     small network must not flatten all others. Columns: accuracy, low, high.
     """
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, NullLocator
 
     values = table[["accuracy", "low", "high"]].to_numpy(dtype=float)
     inside, errors = values[~np.isnan(values)], 1 - table["accuracy"].dropna().to_numpy(dtype=float)
     axis, limits = getattr(ax, f"{which}axis"), getattr(ax, f"set_{which}lim")
-    ax.grid(axis=which, color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    rule(ax, which)
     getattr(ax, f"set_{which}label")(what)
     if not len(errors):
         return
@@ -83,8 +96,7 @@ def accuracy_axis(ax: "Axes", which: Which, table: "pd.DataFrame", what: str = "
         low, high = float(inside.min()), min(float(inside.max()), 1.0)
         room = 0.05 * (high - low) or 0.005
         ends = (low - room, high + room)
-    # A new scale brings its own.
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
+    percent_ticks(axis)  # a new scale brings its own
     limits(*ends)
 
 

@@ -11,6 +11,7 @@ from mnistlab.visualization.axes import (
     draw_resolution,
     legend_below,
     name_rows,
+    rule,
     say_nothing,
     short,
     short_names,
@@ -152,8 +153,7 @@ def draw_step_seconds(table: "pd.DataFrame", ax: "Axes") -> "Axes":
             ax.axhspan(floor["overhead_low"], floor["overhead_high"], color=color, alpha=0.12, linewidth=0)
     _plain_numbers(ax.xaxis)
     _plain_numbers(ax.yaxis)
-    ax.grid(color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    rule(ax)
     legend_below(ax)
     return ax
 
@@ -185,8 +185,7 @@ def draw_memory(table: "pd.DataFrame", ax: "Axes") -> "Axes":
                         label=f"{short(str(name), 20)}, {words} (n = {len(known)})")  # fmt: skip
     _plain_numbers(ax.xaxis)
     _plain_numbers(ax.yaxis)
-    ax.grid(color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    rule(ax)
     legend_below(ax)
     return ax
 

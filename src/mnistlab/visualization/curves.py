@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len, set_cell_size
 
 from mnistlab.formatting import printable
-from mnistlab.visualization.axes import draw_resolution
-from mnistlab.visualization.style import BAND, INK, LINE_STYLES, MARKERS, OKABE_ITO
+from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
+from mnistlab.visualization.style import INK, LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +46,10 @@ def draw_depth_performance(table: "pd.DataFrame", ax: "Axes") -> "Axes":
 
 
 def _draw_curves(table: "pd.DataFrame", ax: "Axes", axis: str, words: str) -> "Axes":
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
     ax.set(xlabel=words, ylabel="test accuracy")
-    ax.grid(axis="y", color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    rule(ax, "y")
     if table.empty:
         ax.set(xticks=[], yticks=[])
         ax.text(0.5, 0.5, "no finished cells to compare yet", transform=ax.transAxes, ha="center", va="center")
@@ -71,7 +70,7 @@ def _draw_curves(table: "pd.DataFrame", ax: "Axes", axis: str, words: str) -> "A
     _draw_collapsed(table[off], ax, axis)
     ax.xaxis.set(major_locator=FixedLocator(sorted(table[axis].unique())), minor_locator=NullLocator(),
                  major_formatter=StrMethodFormatter("{x:.0f}"))  # fmt: skip
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+    percent_ticks(ax.yaxis)
     legend_below(ax)
     return ax
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.cells import cell_len
 
+from mnistlab.visualization.axes import rule
 from mnistlab.visualization.curves import legend_below, networks_text, shortened
 from mnistlab.visualization.style import BAND, INK, OKABE_ITO
 
@@ -103,5 +104,4 @@ def _scale(table: "pd.DataFrame", ax: "Axes") -> None:
     space = 0.05 * (ends[1] - ends[0])
     ax.set(xlabel=words, xlim=(ends[0] - space, ends[1] + space))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda points, _: f"{points:+g}" if points else "0"))
-    ax.grid(axis="x", color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    rule(ax, "x")

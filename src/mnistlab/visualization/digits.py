@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnistlab.formatting import printable
-from mnistlab.visualization.axes import draw_resolution
+from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
 from mnistlab.visualization.style import BAND, INK, OKABE_ITO, SIZE
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ def draw_reliability(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     for axis in (ax.xaxis, ax.yaxis):
         axis.set(major_locator=LogLocator(numticks=5), minor_locator=NullLocator(),
                  major_formatter=FuncFormatter(lambda left, _: _sureness(left)))  # fmt: skip
-    ax.grid(color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    rule(ax)
     legend = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, fontsize="small")
     for text in legend.get_texts():
         text.set_parse_math(False)
@@ -130,7 +129,7 @@ def draw_votes(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         Columns voters, networks, accuracy, low, high, mean_accuracy, resolution (fractions; NaN where not known).
     ax : Axes
     """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     rows = np.arange(len(table))
     spread = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
@@ -142,9 +141,9 @@ def draw_votes(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     named = [f"{row['voters']}\n(n = {row['networks']:,})" for row in table.to_dict("records")]
     ax.set_yticks(rows, named)
     ax.set(xlabel="test accuracy", ylim=(len(table) - 0.5, -0.5))
-    ax.xaxis.set(major_locator=MaxNLocator(6), major_formatter=FuncFormatter(lambda share, _: f"{100 * share:g} %"))
-    ax.grid(axis="x", color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    percent_ticks(ax.xaxis)
+    rule(ax, "x")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize="small")
     return ax
 

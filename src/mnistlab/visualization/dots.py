@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnistlab.visualization.axes import draw_resolution
+from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
 from mnistlab.visualization.curves import clean_range, collapsed_text, legend_below, networks_text, off_scale, shortened
-from mnistlab.visualization.style import BAND, INK, MARKERS, OKABE_ITO
+from mnistlab.visualization.style import INK, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def draw_dots(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     Axes
         `ax`.
     """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     off = off_scale(table)
     depths = _depths(table)
@@ -62,9 +62,9 @@ def draw_dots(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     if reach := clean_range(table):
         ax.set_xlim(*reach)
     ax.set(ylim=(_inches(table), 0), yticks=[], xlabel="test accuracy")
-    ax.grid(axis="x", color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.xaxis.set(major_locator=MaxNLocator(6), major_formatter=FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+    rule(ax, "x")
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    percent_ticks(ax.xaxis)
     legend_below(ax)
     return ax
 

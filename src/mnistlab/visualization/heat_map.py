@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlab.formatting import points
-from mnistlab.visualization.axes import SMALL, count, legend_below, say_nothing
+from mnistlab.visualization.axes import SMALL, count, legend_below, percent_ticks, say_nothing
 from mnistlab.visualization.style import BAND, INK
 
 if TYPE_CHECKING:
@@ -104,14 +104,12 @@ def _write(ax: "Axes", row: "pd.Series", place: tuple[float, float], ink: str, b
 
 def _draw_scale(ax: "Axes", image: object, high: float, resolution: float) -> None:
     """The colours' scale at the right, with the resolution below the best tile."""
-    from matplotlib.ticker import FuncFormatter
-
     figure = ax.get_figure(root=True)
     if figure is None or np.isnan(high):
         return
     bar = figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)  # type: ignore[arg-type]
     bar.set_label("test accuracy")
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
+    percent_ticks(bar.ax.yaxis)
     bar.outline.set_visible(False)
     if resolution > 0:
         ends = bar.ax.get_ylim()

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnistlab.visualization.axes import draw_resolution
+from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
 from mnistlab.visualization.curves import legend_below, shortened
-from mnistlab.visualization.style import BAND, INK, LINE_STYLES, MARKERS, OKABE_ITO
+from mnistlab.visualization.style import INK, LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,9 +55,8 @@ def draw_iterations(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ticks = [tick for tick in _TICKS if tick <= drawn["epoch"].max()]
     ax.xaxis.set(major_locator=FixedLocator(ticks), minor_locator=NullLocator(),
                  major_formatter=FuncFormatter(lambda epoch, _: f"{epoch:,.0f}"))  # fmt: skip
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
-    ax.grid(axis="y", color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    percent_ticks(ax.yaxis)
+    rule(ax, "y")
     legend_below(ax)
     return ax
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlab.formatting import printable
-from mnistlab.visualization.axes import draw_resolution
-from mnistlab.visualization.style import BAND, INK, OKABE_ITO
+from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
+from mnistlab.visualization.style import INK, OKABE_ITO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,6 @@ def draw_original(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     Axes
         `ax`.
     """
-    from matplotlib.ticker import FuncFormatter
 
     drawn = table[table["quantity"] == "accuracy"].reset_index(drop=True)
     ax.plot(drawn.index - _ASIDE, drawn["claimed"], color=OKABE_ITO[1], marker="D", markersize=7, fillstyle="none",
@@ -57,8 +56,7 @@ def draw_original(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     names = [printable(name).replace(" ", "\n", 1) for name in drawn["named"]]
     ax.set_xticks(drawn.index, names, parse_math=False)
     ax.set(xlim=(-0.5, len(drawn) - 0.5), ylabel="test accuracy")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
-    ax.grid(axis="y", color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    percent_ticks(ax.yaxis)
+    rule(ax, "y")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize="small")
     return ax

@@ -12,6 +12,7 @@ from mnistlab.visualization.axes import (
     legend_below,
     name_rows,
     rows_by_group,
+    rule,
     say_nothing,
     short,
 )
@@ -60,8 +61,7 @@ def draw_shares(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     name_rows(ax, places.tolist(), [short(what.replace("_", " "), 34) for what in table["what"]])
     ax.set_xlabel("share of the variance of test accuracy, %")
     ax.set_xlim(left=0)
-    ax.grid(axis="x", color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    rule(ax, "x")
     legend_below(ax)
     return ax
 

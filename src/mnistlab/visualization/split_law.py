@@ -3,9 +3,9 @@
 import itertools
 from typing import TYPE_CHECKING
 
-from mnistlab.visualization.axes import draw_resolution
+from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
 from mnistlab.visualization.curves import legend_below, networks_text, shortened
-from mnistlab.visualization.style import BAND, LINE_STYLES, MARKERS, OKABE_ITO
+from mnistlab.visualization.style import LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,9 +57,8 @@ def draw_split_law(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.set(xscale="log", xlabel="training digits", ylabel="test error")
     ax.xaxis.set(major_locator=FixedLocator(_places(measured["n_train"])), minor_locator=NullLocator(),
                  major_formatter=FuncFormatter(lambda size, _: f"{size:,.0f}"))  # fmt: skip
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
-    ax.grid(axis="y", color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    percent_ticks(ax.yaxis)
+    rule(ax, "y")
     legend_below(ax)
     return ax
 

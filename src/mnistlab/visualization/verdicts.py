@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnistlab.visualization.axes import SMALL, count, legend_below, name_rows, rows_by_group, say_nothing, short_names
+from mnistlab.visualization.axes import (
+    SMALL,
+    count,
+    legend_below,
+    name_rows,
+    rows_by_group,
+    rule,
+    say_nothing,
+    short_names,
+)
 from mnistlab.visualization.style import BAND, INK, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -62,8 +71,7 @@ def draw_verdicts(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         _thin_ticks(table, ax)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):+g}" if share else "0"))
     ax.set_xlabel(words)
-    ax.grid(axis="x", color=BAND, linewidth=0.6)
-    ax.set_axisbelow(True)
+    rule(ax, "x")
     legend_below(ax, below=5.2 if "\n" in words else 3.6)
     return ax
 
