@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mnistlab.visualization.differences import LOOKS, differences_height, draw_differences
+from mnistlab.visualization.differences import differences_height, draw_differences
+from mnistlab.visualization.style import VERDICT_LOOKS
 
 
 def table(**columns):
@@ -32,7 +33,7 @@ def test_every_difference_and_interval_is_drawn_in_points_in_the_look_of_its_ver
     for container, row in zip(ax.containers, table().to_dict("records"), strict=True):
         line, bar = container.lines[0], container.lines[2][0]
         assert container.get_label().startswith(f"{row['verdict']}: 1 pair (n = {row['n']})")
-        assert (line.get_color(), line.get_marker()) == LOOKS[row["verdict"]]
+        assert (line.get_color(), line.get_marker()) == VERDICT_LOOKS[row["verdict"]]
         assert line.get_xdata() == pytest.approx([100 * row["difference"]])
         assert bar.get_segments()[0][:, 0] == pytest.approx([100 * row["low"], 100 * row["high"]])
 

@@ -5,7 +5,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from mnistlab.exhibits.study import verdicts_table
-from mnistlab.visualization.verdicts import VERDICT_LOOKS, draw_verdicts
+from mnistlab.visualization.style import VERDICT_LOOKS
+from mnistlab.visualization.verdicts import draw_verdicts
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from mnistlab.formatting import Cells, table_cells
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import setting, show_command
 from mnistlab.visualization.curves import shortened
-from mnistlab.visualization.differences import LOOKS, differences_height, draw_differences
+from mnistlab.visualization.differences import differences_height, draw_differences
+from mnistlab.visualization.style import VERDICT_LOOKS
 from mnistlab.wording import p_value, point_difference
 
 MOST_PAIRS = 20
@@ -146,7 +147,7 @@ def _caption(table: pd.DataFrame, words: str) -> str:
     if table.empty:
         return f"No two finished cells that differ in {words} alone."
     rows = table.to_dict("records")
-    counts = ", ".join(f"{count} {verdict}" for verdict in LOOKS if (count := sum(table["verdict"] == verdict)))
+    counts = ", ".join(f"{count} {verdict}" for verdict in VERDICT_LOOKS if (count := sum(table["verdict"] == verdict)))
     # Pairs of early stopping that differ in its epochs too are of a family of their own.
     alone = f"{words}, or in it and the epochs, alone" if TOGETHER in set(table["knob"]) else f"{words} alone"
     intro = (f"Differences in test accuracy, in points, of pairs that differ in {alone}, with 95 % intervals; within "

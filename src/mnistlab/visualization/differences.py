@@ -11,17 +11,11 @@ from rich.cells import cell_len
 
 from mnistlab.visualization.axes import rule
 from mnistlab.visualization.curves import legend_below, networks_text, shortened
-from mnistlab.visualization.style import BAND, INK, OKABE_ITO
+from mnistlab.visualization.style import BAND, INK, VERDICT_LOOKS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-LOOKS = {
-    "better": (OKABE_ITO[2], "^"), "worse": (OKABE_ITO[1], "v"), "equivalent": (OKABE_ITO[0], "s"),
-    "undecided": (INK, "o"),
-}  # fmt: skip
-"""Colour and marker of every verdict; the word itself stands at the row."""
 
 _PAIR, _DOT = 0.44, 0.33  # inches: a pair with its name, and how far its dot stands below the top of it
 _AROUND = 1.4  # inches: axis, its name and the legend
@@ -55,7 +49,7 @@ def draw_differences(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.vlines(
         np.zeros(len(table)), depths - 0.11, depths + 0.11, color=INK, linewidth=0.8, zorder=1
     )  # not through names
-    for verdict, (color, marker) in LOOKS.items():
+    for verdict, (color, marker) in VERDICT_LOOKS.items():
         own = (table["verdict"] == verdict).to_numpy()
         rows = table[own]
         if own.any():
@@ -67,7 +61,7 @@ def draw_differences(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     for row, depth in zip(table.to_dict("records"), depths, strict=True):
         for at, side, words, color, weight in (
             (0, "left", f" {_name(row)}", INK, "normal"),
-            (1, "right", row["verdict"], LOOKS[row["verdict"]][0], "bold"),
+            (1, "right", row["verdict"], VERDICT_LOOKS[row["verdict"]][0], "bold"),
         ):
             ax.text(at, depth - 0.2, words, transform=ax.get_yaxis_transform(), ha=side, va="center", color=color,
                     weight=weight, fontsize="small", parse_math=False)  # fmt: skip

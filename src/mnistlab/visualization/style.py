@@ -41,6 +41,12 @@ _SETTINGS: dict[Any, Any] = {
     "legend.frameon": False,
 }
 
+VERDICT_LOOKS = {
+    "better": (OKABE_ITO[2], "^"), "worse": (OKABE_ITO[1], "v"), "equivalent": (OKABE_ITO[0], "s"),
+    "undecided": (INK, "o"),
+}  # fmt: skip
+"""Colour and marker of every verdict; the word itself stands at its row."""
+
 Draw = Callable[["pd.DataFrame", "Axes"], "Axes"]
 T = TypeVar("T")
 

@@ -14,14 +14,12 @@ from mnistlab.visualization.axes import (
     say_nothing,
     short_names,
 )
-from mnistlab.visualization.style import BAND, INK, OKABE_ITO
+from mnistlab.visualization.style import BAND, INK, VERDICT_LOOKS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-VERDICT_LOOKS = {"better": (OKABE_ITO[2], "^"), "worse": (OKABE_ITO[1], "v"), "equivalent": (OKABE_ITO[0], "s"),
-                 "undecided": (INK, "o")}  # fmt: skip
 _FAR = 0.05  # a difference beyond which the scale becomes logarithmic
 _LINEAR = 0.01  # up to which it stays linear then
 
