@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len, set_cell_size
 
 from mnistlab.formatting import printable
-from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
+from mnistlab.visualization.axes import count, draw_resolution, percent_ticks, rule
 from mnistlab.visualization.style import INK, LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -96,10 +96,7 @@ def shortened(text: str, most: int) -> str:
 
 def networks_text(table: "pd.DataFrame") -> str:
     """How many networks stand behind each row, for a legend: ` (n = 5)`, ` (n = 3 to 20)`; empty where not known."""
-    if "n" not in table or table.empty:
-        return ""
-    least, most = int(table["n"].min()), int(table["n"].max())
-    return f" (n = {least})" if least == most else f" (n = {least} to {most})"
+    return f" ({count(table['n'].astype(int))})" if "n" in table and len(table) else ""
 
 
 def _series(table: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:

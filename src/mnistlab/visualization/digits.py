@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnistlab.formatting import printable
-from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
+from mnistlab.visualization.axes import count, draw_resolution, percent_ticks, rule
 from mnistlab.visualization.style import BAND, INK, OKABE_ITO, SIZE
 
 if TYPE_CHECKING:
@@ -45,16 +45,16 @@ def draw_confusion(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     wrong = np.full((len(place), len(place)), np.nan)
     size = min(10.5, 105 / len(place))
     found = [(place[row["true"]], place[row["predicted"]], row["digits"].value) for row in table.to_dict("records")]
-    for true, answer, count in found:
+    for true, answer, digits in found:
         if true != answer:
-            wrong[true, answer] = count
+            wrong[true, answer] = digits
     top = np.nanmax(wrong) if np.isfinite(wrong).any() else 1
     colors = colormaps["viridis"].resampled(_COLORS)
     mesh = ax.pcolormesh(np.ma.masked_invalid(wrong), cmap=colors, vmin=0, vmax=top, edgecolors=BAND, linewidth=0.5)
-    for true, answer, count in found:
+    for true, answer, digits in found:
         # On viridis neither follows the page: black on its light half, white on its dark one.
-        color = INK if true == answer else "black" if count > 0.6 * top else "white"
-        ax.text(answer + 0.5, true + 0.5, _short_count(count), ha="center", va="center", fontsize=size, color=color)
+        color = INK if true == answer else "black" if digits > 0.6 * top else "white"
+        ax.text(answer + 0.5, true + 0.5, _short_count(digits), ha="center", va="center", fontsize=size, color=color)
     short = [_shortened(name, _NAME) for name in names.values()]
     turn = 90 if len(short) > 10 or max(map(len, short)) > 3 else 0
     centres = np.arange(len(short)) + 0.5
@@ -101,7 +101,7 @@ def draw_reliability(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.set(xscale="log", yscale="log")
     ax.plot([min(ends), 1], [min(ends), 1], color=INK, linestyle="--", linewidth=1, label="as sure as right")
     ax.errorbar(doubt, place, yerr=spread, color=OKABE_ITO[0], marker="o", markersize=5, capsize=2.5,
-                label=f"{_shortened(shown['label'].iloc[0], 34)} ({_networks(shown['n'])})")  # fmt: skip
+                label=f"{_shortened(shown['label'].iloc[0], 34)} ({count(shown['n'])})")  # fmt: skip
     if (errors == 0).any():
         ax.plot(doubt[errors == 0], place[errors == 0], color=OKABE_ITO[1], marker="^", markersize=8, linestyle="none",
                 label="no error")  # fmt: skip
@@ -175,7 +175,7 @@ def draw_gallery(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     # Not resampled: the pixels stay those of the data set.
     ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="equal")
     ax.set(xlim=(-0.5, across * COLUMNS - 0.5), ylim=(down * step - 0.5, -0.5))
-    ax.set_xlabel(f"true class → wrong answer, share of networks that err ({_networks(table['networks'])})")
+    ax.set_xlabel(f"true class → wrong answer, share of networks that err ({count(table['networks'])})")
     return ax
 
 
@@ -212,11 +212,6 @@ def _below(row: Mapping[Any, Any]) -> list[str]:
     if len(whole) <= _ACROSS:
         return [printable(whole), share]
     return [_shortened(str(row["true"]), _ACROSS), f"→ {_shortened(str(row['answer']), _ACROSS - 2)}", share]
-
-
-def _networks(counts: "pd.Series") -> str:
-    least, most = counts.min(), counts.max()
-    return f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
 
 
 def _shortened(name: str, most: int) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlab.formatting import printable
-from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
+from mnistlab.visualization.axes import count, draw_resolution, percent_ticks, rule
 from mnistlab.visualization.style import INK, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -41,11 +41,9 @@ def draw_original(table: "pd.DataFrame", ax: "Axes") -> "Axes":
             np.array([np.nan if (end := getattr(measured, name)) is None else end for measured in shown["measured"]])
             for name in ("value", "low", "high")
         )
-        least, most = shown["networks"].min(), shown["networks"].max()
-        networks = f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
         ax.errorbar(shown.index + _ASIDE, value, yerr=np.nan_to_num([value - low, high - value]), color=OKABE_ITO[0],
                     marker="o", markersize=6, capsize=3, linestyle="none",
-                    label=f"measured here ({networks})")  # fmt: skip
+                    label=f"measured here ({count(shown['networks'])})")  # fmt: skip
         draw_resolution(ax, "y", shown.assign(accuracy=value))
     collapsed = ours[ours["collapsed"].astype(bool)]
     for number, (place, row) in enumerate(zip(collapsed.index.tolist(), collapsed.to_dict("records"), strict=True)):
