@@ -240,6 +240,12 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """The text in at most so many columns of letters, printable, the end replaced by an ellipsis."""
+    text = printable(text)
+    return text if cell_len(text) <= most else f"{set_cell_size(text, most - 1).rstrip()}…"
+
+
 def _decimals(half_width: float) -> int:
     """Decimals that show the half-width to two digits."""
     return min(max(0, 1 - math.floor(math.log10(half_width))), 6)

@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from mnistlab.analysis.results import ResultsTable, other_settings
-from mnistlab.formatting import Cells, percent, point_estimate, points, table_cells
+from mnistlab.formatting import Cells, percent, point_estimate, points, shortened, table_cells
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import show_command
-from mnistlab.visualization.curves import shortened
 
 MOST_GROUPS = 12
 MOST_ROWS = 20

@@ -12,10 +12,9 @@ from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.verdicts import MARGIN
 from mnistlab.exhibits.arrangements import MOST_LETTERS
 from mnistlab.exhibits.base import Exhibit
-from mnistlab.formatting import Cells, table_cells
+from mnistlab.formatting import Cells, shortened, table_cells
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import setting, show_command
-from mnistlab.visualization.curves import shortened
 from mnistlab.visualization.differences import differences_height, draw_differences
 from mnistlab.visualization.style import VERDICT_LOOKS
 from mnistlab.wording import p_value, point_difference

@@ -15,9 +15,8 @@ from mnistlab.analysis.iterations import LEVEL, asked_and_done, best_epochs
 from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.split_law import predicted_error, split_laws, split_table
 from mnistlab.exhibits.arrangements import MOST_LETTERS, evenly
-from mnistlab.formatting import NOTHING, Cells, percent, spread, table_cells, with_spread
+from mnistlab.formatting import NOTHING, Cells, percent, shortened, spread, table_cells, with_spread
 from mnistlab.tabulation import show_command
-from mnistlab.visualization.curves import shortened
 
 MOST_CURVES, MOST_SAID = 6, 4
 _LAW_POINTS = 25

@@ -4,9 +4,6 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len, set_cell_size
-
-from mnistlab.formatting import printable
 from mnistlab.visualization.axes import count, draw_resolution, percent_ticks, rule
 from mnistlab.visualization.style import INK, LINE_STYLES, MARKERS, OKABE_ITO
 
@@ -86,12 +83,6 @@ def legend_below(ax: "Axes") -> None:
                        fontsize="small", borderaxespad=0)  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)
-
-
-def shortened(text: str, most: int) -> str:
-    """At most so many columns of letters, printable, the end replaced by an ellipsis."""
-    text = printable(text)
-    return text if cell_len(text) <= most else f"{set_cell_size(text, most - 1).rstrip()}…"
 
 
 def networks_text(table: "pd.DataFrame") -> str:

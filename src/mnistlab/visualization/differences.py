@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.cells import cell_len
 
+from mnistlab.formatting import shortened
 from mnistlab.visualization.axes import rule
-from mnistlab.visualization.curves import legend_below, networks_text, shortened
+from mnistlab.visualization.curves import legend_below, networks_text
 from mnistlab.visualization.style import BAND, INK, VERDICT_LOOKS
 
 if TYPE_CHECKING:

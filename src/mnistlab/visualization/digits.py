@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlab.formatting import printable
+from mnistlab.formatting import printable, shortened
 from mnistlab.visualization.axes import count, draw_resolution, percent_ticks, rule
 from mnistlab.visualization.style import BAND, INK, OKABE_ITO, SIZE
 
@@ -55,7 +55,7 @@ def draw_confusion(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         # On viridis neither follows the page: black on its light half, white on its dark one.
         color = INK if true == answer else "black" if digits > 0.6 * top else "white"
         ax.text(answer + 0.5, true + 0.5, _short_count(digits), ha="center", va="center", fontsize=size, color=color)
-    short = [_shortened(name, _NAME) for name in names.values()]
+    short = [shortened(name, _NAME) for name in names.values()]
     turn = 90 if len(short) > 10 or max(map(len, short)) > 3 else 0
     centres = np.arange(len(short)) + 0.5
     ax.set_xticks(centres, short, parse_math=False, rotation=turn)
@@ -101,7 +101,7 @@ def draw_reliability(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.set(xscale="log", yscale="log")
     ax.plot([min(ends), 1], [min(ends), 1], color=INK, linestyle="--", linewidth=1, label="as sure as right")
     ax.errorbar(doubt, place, yerr=spread, color=OKABE_ITO[0], marker="o", markersize=5, capsize=2.5,
-                label=f"{_shortened(shown['label'].iloc[0], 34)} ({count(shown['n'])})")  # fmt: skip
+                label=f"{shortened(shown['label'].iloc[0], 34)} ({count(shown['n'])})")  # fmt: skip
     if (errors == 0).any():
         ax.plot(doubt[errors == 0], place[errors == 0], color=OKABE_ITO[1], marker="^", markersize=8, linestyle="none",
                 label="no error")  # fmt: skip
@@ -207,15 +207,11 @@ def _below(row: Mapping[Any, Any]) -> list[str]:
     """`4 → 9`, `83 %`; long names stand in lines of their own."""
     share = f"{100 * row['wrong']:.0f} %"
     if not row["answer"]:
-        return [_shortened(str(row["true"]), _ACROSS), share]
+        return [shortened(str(row["true"]), _ACROSS), share]
     whole = f"{row['true']} → {row['answer']}"
     if len(whole) <= _ACROSS:
         return [printable(whole), share]
-    return [_shortened(str(row["true"]), _ACROSS), f"→ {_shortened(str(row['answer']), _ACROSS - 2)}", share]
-
-
-def _shortened(name: str, most: int) -> str:
-    return printable(name if len(name) <= most else f"{name[: most - 1]}…")
+    return [shortened(str(row["true"]), _ACROSS), f"→ {shortened(str(row['answer']), _ACROSS - 2)}", share]
 
 
 def _short_count(count: float) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 
 from mnistlab.datasets.catalog import Dataset
-from mnistlab.formatting import printable
+from mnistlab.formatting import shortened
 from mnistlab.visualization.style import draw_figure
 
 if TYPE_CHECKING:
@@ -60,8 +60,11 @@ def samples_text(dataset: Dataset, width: int) -> str:
 def _classes(dataset: Dataset) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
     """Of every class its name, the number of its images, and the first of these."""
     for label, (name, count) in enumerate(zip(dataset.info.class_names, dataset.class_counts, strict=True)):
-        short = name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
-        yield printable(short), f"({count:,})", dataset.images[np.flatnonzero(dataset.labels == label)[:PER_CLASS]]
+        yield (
+            shortened(name, _LABEL),
+            f"({count:,})",
+            dataset.images[np.flatnonzero(dataset.labels == label)[:PER_CLASS]],
+        )
 
 
 def _ramp(pixels: NDArray[np.float64]) -> list[str]:
