@@ -246,6 +246,11 @@ def shortened(text: str, most: int) -> str:
     return text if cell_len(text) <= most else f"{set_cell_size(text, most - 1).rstrip()}…"
 
 
+def counted(n: float, one: str, many: str = "") -> str:
+    """`1 cell`, `2,000 cells`, `2 processes`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def _decimals(half_width: float) -> int:
     """Decimals that show the half-width to two digits."""
     return min(max(0, 1 - math.floor(math.log10(half_width))), 6)

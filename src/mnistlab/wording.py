@@ -14,6 +14,7 @@ from mnistlab.analysis.estimate import Estimate
 from mnistlab.formatting import (
     NOTHING,
     Cells,
+    counted,
     document,
     html_paragraph,
     html_table,
@@ -145,7 +146,7 @@ def verdict_cells(found: "Verdicts") -> Cells:
 def verdict_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
     """A verdict in a sentence: `16x64 relu is worse than 4x64 relu by 0.65 ± 0.14 points (20 seeds).`"""
     a, b = (found.cells.iloc[row[side]] for side in ("a", "b"))
-    seeds = f"{row['seeds']:,} seed{'s' * (row['seeds'] > 1)}"
+    seeds = counted(row["seeds"], "seed")
     if row["verdict"] in ("better", "worse"):
         size = point_difference(_absolute(row["difference"])).removeprefix("+")
         return f"{a['label']} is {row['verdict']} than {b['label']} by {size} points ({seeds})."
@@ -158,7 +159,7 @@ def verdict_sentence(found: "Verdicts", row: Mapping[Any, Any]) -> str:
         return f"{a['label']} against {b['label']}: undecided, one seed says nothing of the cells {told}."
     further = _whole(row["seeds_to_decide"])
     way_out = "how many seeds would decide it cannot be said yet" if further is None else (
-        f"about {further:,} more seed{'s' * (further > 1)} would settle it")  # fmt: skip
+        f"about {counted(further, 'more seed')} would settle it")  # fmt: skip
     return f"{a['label']} against {b['label']}: undecided {told}; {way_out}."
 
 
@@ -190,7 +191,7 @@ def knob_meaning(found: "Verdicts", own: "pd.DataFrame", chosen: "pd.DataFrame")
     """
     counts = own["verdict"].value_counts()
     told_apart = int(counts.get("better", 0) + counts.get("worse", 0))
-    pairs = f"{len(own):,} pair{'s' * (len(own) != 1)} of cells differ in this alone"
+    pairs = f"{counted(len(own), 'pair')} of cells differ in this alone"
     rest = ", ".join(f"{counts.get(word, 0):,} {word}" for word in ("equivalent", "undecided"))
     sentences = (finding_sentence(found, row) for row in chosen.head(_MEANINGS).to_dict("records"))
     return [f"{pairs}: {told_apart:,} told apart, {rest}.", *sentences]

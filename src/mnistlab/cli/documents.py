@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnistlab.conduct import Progress, RunSummary
 from mnistlab.engines.programs import Program, why_not_covered
-from mnistlab.formatting import NOTHING, document, percent, seconds, size, text_table, to_json
+from mnistlab.formatting import NOTHING, counted, document, percent, seconds, size, text_table, to_json
 from mnistlab.plan import CellSize, Plan
 from mnistlab.records import Evaluation, Measurement, RunResult
 from mnistlab.spec import Cell, Run
@@ -55,10 +55,10 @@ def _trained_by(plan: Plan, engine: str) -> str:
     runs = Counter[str]()
     for group in plan.groups:
         runs[group.program.engine] += len(group.runs)
-    parts = [f"{name} engine {count(n, 'run')}" for name, n in sorted(runs.items(), key=lambda item: -item[1])]
+    parts = [f"{name} engine {counted(n, 'run')}" for name, n in sorted(runs.items(), key=lambda item: -item[1])]
     asked = [planned for planned in plan.cells if planned.to_do and engine != "reference"]
     whys = Counter(why for p in asked if (why := why_not_covered(p.cell, p.size.n_steps(p.cell))))
-    reasons = [f"{count(n, 'cell')} by its framework's own fit: {why}" for why, n in whys.items()]
+    reasons = [f"{counted(n, 'cell')} by its framework's own fit: {why}" for why, n in whys.items()]
     return f"Trained by: {'; '.join([', '.join(parts), *reasons])}." if parts else ""
 
 
@@ -70,24 +70,21 @@ def plan_text(plan: Plan, width: int, engine: str) -> str:
         for p in plan.cells
     ]  # fmt: skip
     columns = ["cell", "parameters", "FLOPs a step", "examples", "epochs", "to do", "time", "id"]
-    networks, cells = count(plan.networks, "network"), count(len(plan.cells), "cell")
+    networks, cells = counted(plan.networks, "network"), counted(len(plan.cells), "cell")
     price = plan.seconds
-    basis = f"from {count(price.n, 'run')} done here" if price.n else "a first guess, nothing like it has been run here"
+    basis = (
+        f"from {counted(price.n, 'run')} done here" if price.n else "a first guess, nothing like it has been run here"
+    )
     time = f"about {seconds(price.value)} ({seconds(price.low)} to {seconds(price.high)})"
     return "\n".join([
         *textwrap.wrap(f"{plan.study.name}: {cells}, {networks}, {plan.to_do:,} to do", width),
         text_table(columns, rows, width),
         "",
-        *textwrap.wrap(f"Time: {time} in {count(plan.workers, 'process', 'processes')}; {basis}.", width),
+        *textwrap.wrap(f"Time: {time} in {counted(plan.workers, 'process', 'processes')}; {basis}.", width),
         *textwrap.wrap(_trained_by(plan, engine), width),
         *textwrap.wrap(f"Memory: about {size(plan.peak_bytes)}. Arithmetic: {plan.flops_total:.3g} floating-point "
                        "operations, all networks together.", width),
     ])  # fmt: skip
-
-
-def count(n: int, one: str, many: str = "") -> str:
-    """`1 cell`, `6 cells`, `2 processes`."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def event_documents(event: "Happening | Progress") -> Iterator[dict[str, Any]]:

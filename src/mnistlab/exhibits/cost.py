@@ -9,10 +9,11 @@ import pandas as pd
 
 from mnistlab.analysis.cost import PARTS, ledger_table, pareto_set
 from mnistlab.exhibits.base import Exhibit
-from mnistlab.exhibits.study import counted, number, resolution_words
+from mnistlab.exhibits.study import number, resolution_words
 from mnistlab.formatting import (
     NOTHING,
     Cells,
+    counted,
     percent,
     point_estimate,
     seconds,

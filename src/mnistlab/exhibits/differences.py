@@ -12,7 +12,7 @@ from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.verdicts import MARGIN
 from mnistlab.exhibits.arrangements import MOST_LETTERS
 from mnistlab.exhibits.base import Exhibit
-from mnistlab.formatting import Cells, shortened, table_cells
+from mnistlab.formatting import Cells, counted, shortened, table_cells
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import setting, show_command
 from mnistlab.visualization.differences import differences_height, draw_differences
@@ -152,11 +152,11 @@ def _caption(table: pd.DataFrame, words: str) -> str:
     intro = (f"Differences in test accuracy, in points, of pairs that differ in {alone}, with 95 % intervals; within "
              f"±{rows[0]['margin'] * 100:g} points is equivalent")  # fmt: skip
     more = int(rows[0]["pairs"]) - len(rows)
-    left = f" {more:,} more pair{'s' * (more > 1)} not shown." if more else ""
+    left = f" {counted(more, 'more pair')} not shown." if more else ""
     return f"{intro}: {counts}. {'; '.join(map(_said, rows[:_SAID]))}.{left}"
 
 
 def _said(row: Mapping[Any, Any]) -> str:
-    difference = f"{point_difference(row['estimate'])} ({row['seeds']:,} seed{'s' * (row['seeds'] > 1)})"
+    difference = f"{point_difference(row['estimate'])} ({counted(row['seeds'], 'seed')})"
     alike, change = (shortened(row[name], MOST_LETTERS) for name in ("alike", "change"))
     return f"{alike}, {change}: {difference}, {row['verdict']}"

@@ -22,6 +22,7 @@ from mnistlab.exhibits.base import Exhibit
 from mnistlab.formatting import (
     NOTHING,
     Cells,
+    counted,
     percent,
     point_estimate,
     points,
@@ -114,9 +115,9 @@ def _confusion_caption(table: pd.DataFrame) -> str:
     if first["true"] != first["predicted"]:
         worst = (f"Most often {first['true_name']} is taken for {first['predicted_name']}: "
                  f"{with_spread(first['digits'])} of its digits, {significant(100 * first['share'])} %.")  # fmt: skip
-    rest = f" {_count(first['left_out'], 'class')} with fewer errors left out." if first["left_out"] else ""
-    collapsed = f" {_count(first['collapsed'], 'network')} of them collapsed." if first["collapsed"] else ""
-    networks = _count(first["digits"].n, "network")
+    rest = f" {counted(first['left_out'], 'class', 'classes')} with fewer errors left out." if first["left_out"] else ""
+    collapsed = f" {counted(first['collapsed'], 'network')} of them collapsed." if first["collapsed"] else ""
+    networks = counted(first["digits"].n, "network")
     return f"{who}: digits a network, mean of {networks}. {worst}{rest}{collapsed}"
 
 
@@ -197,7 +198,7 @@ def _votes_caption(table: pd.DataFrame) -> str:
     best = table.iloc[int(table["accuracy"].argmax())]
     above = points(best["accuracy"] - best["mean_accuracy"])
     lead = f"The vote of {best['voters']} is {above} above the mean of its voters"
-    collapsed = f" {_count(best['left_out'], 'collapsed network')} left out." if best["left_out"] else ""
+    collapsed = f" {counted(best['left_out'], 'collapsed network')} left out." if best["left_out"] else ""
     intro = "What networks reach by voting, the best chosen on validation digits, with 95 % intervals for new digits"
     return f"{intro}: {'; '.join(reached)}. {lead}.{collapsed}"
 
@@ -285,8 +286,8 @@ def _hardest_caption(table: pd.DataFrame) -> str:
     if table.empty:
         return "No network that trained has been tested yet, or none errs."
     everyone = int((table["wrong"] == 1).sum())
-    shown = f"The {_count(len(table), 'test digit')} most often misread"
-    found = f"of {table['total'].iloc[0]:,} that any of {_count(table['networks'].iloc[0], 'network')} misreads"
+    shown = f"The {counted(len(table), 'test digit')} most often misread"
+    found = f"of {table['total'].iloc[0]:,} that any of {counted(table['networks'].iloc[0], 'network')} misreads"
     return f"{shown}, {found}; {everyone:,} {'is' if everyone == 1 else 'are'} read by none.{_pictures(table)}"
 
 
@@ -294,9 +295,9 @@ def _flipping_caption(table: pd.DataFrame) -> str:
     if table.empty:
         return "No test digit flips with the seed: two networks of the cell best on validation digits are needed."
     first = table.iloc[0]
-    networks, total = _count(first["networks"], "network"), first["total"]
+    networks, total = counted(first["networks"], "network"), first["total"]
     which = f"the {len(table)} most undecided are shown" if total > len(table) else "all are shown"
-    return (f"{_count(total, 'test digit')} that {first['label']}, best on validation digits, reads rightly with some "
+    return (f"{counted(total, 'test digit')} that {first['label']}, best on validation digits, reads rightly with some "
             f"seeds and wrongly with others, of {networks}; {which}.{_pictures(table)}")  # fmt: skip
 
 
@@ -305,7 +306,7 @@ def _disputed_caption(table: pd.DataFrame) -> str:
         return "No network that trained was tested on the fifteen MNIST digits whose label people dispute."
     agreed = len(table) * (1 - table["wrong"].mean())
     shown = f"MNIST's test digits whose label people voted against, {len(table)} of {len(DISPUTED)}"
-    answers = f"{_count(table['networks'].iloc[0], 'network')} answer {agreed:.1f} of them as labelled, on average"
+    answers = f"{counted(table['networks'].iloc[0], 'network')} answer {agreed:.1f} of them as labelled, on average"
     return f"{shown}; {answers}.{_pictures(table)}"
 
 
@@ -313,10 +314,6 @@ def _pictures(table: pd.DataFrame) -> str:
     if table["image"].isna().any():
         return f" The pictures need `mnistlab data fetch {table['dataset'].iloc[0]}`."
     return " Below each: true class → most common wrong answer, share of networks that err."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 DIGITS = (

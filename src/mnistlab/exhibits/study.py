@@ -11,7 +11,7 @@ import pandas as pd
 from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.sensitivity import varying_knobs
 from mnistlab.exhibits.base import Exhibit
-from mnistlab.formatting import NOTHING, Cells, percent, point_estimate, points, spread, table_cells
+from mnistlab.formatting import NOTHING, Cells, counted, percent, point_estimate, points, spread, table_cells
 from mnistlab.tabulation import RATE_NOTE, results_cells, setting, show_command
 from mnistlab.visualization.heat_map import block_places, draw_grid
 from mnistlab.visualization.sensitivity import draw_effects, draw_shares
@@ -36,7 +36,7 @@ def _results_caption(rows: pd.DataFrame) -> str:
     if not measured:
         return "No network has finished yet."
     networks = sum(row["seeds"] for row in measured)
-    cells = "1 cell" if len(measured) == 1 else f"{len(measured)} cells"
+    cells = counted(len(measured), "cell")
     chosen = [row for row in measured if row["validation_accuracy"].value is not None]
     if not chosen:
         return f"{networks:,} networks of {cells}."
@@ -49,11 +49,6 @@ def _results_caption(rows: pd.DataFrame) -> str:
 def number(value: float | None) -> float:
     """What was measured as a float, NaN where nothing was."""
     return math.nan if value is None else float(value)
-
-
-def counted(n: float, word: str) -> str:
-    """`1 cell`, `2,000 cells`."""
-    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
 
 
 def resolution_words(table: pd.DataFrame) -> str:

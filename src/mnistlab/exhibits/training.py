@@ -15,7 +15,7 @@ from mnistlab.analysis.iterations import LEVEL, asked_and_done, best_epochs
 from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.split_law import predicted_error, split_laws, split_table
 from mnistlab.exhibits.arrangements import MOST_LETTERS, evenly
-from mnistlab.formatting import NOTHING, Cells, percent, shortened, spread, table_cells, with_spread
+from mnistlab.formatting import NOTHING, Cells, counted, percent, shortened, spread, table_cells, with_spread
 from mnistlab.tabulation import show_command
 
 MOST_CURVES, MOST_SAID = 6, 4
@@ -192,7 +192,7 @@ def iterations_caption(table: pd.DataFrame) -> str:
         return "No finished cells that differ in epochs or early stopping alone."
     drawn = table[table["curve"] >= 0].drop_duplicates("cell", keep="last").sort_values("curve", kind="stable")
     left_out = int(table["left_out"].iloc[0])
-    more = f" ({left_out:,} more curve{'s' * (left_out > 1)} left out)" if left_out else ""
+    more = f" ({counted(left_out, 'more curve')} left out)" if left_out else ""
     intro = (f"Validation accuracy in per cent by epoch, mean over networks with 95 % bands{more}. "
              f"Best epoch: the lowest validation loss.")  # fmt: skip
     said = "; ".join(map(_curve_said, drawn.head(MOST_SAID).to_dict("records")))

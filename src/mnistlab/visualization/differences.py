@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.cells import cell_len
 
-from mnistlab.formatting import shortened
+from mnistlab.formatting import counted, shortened
 from mnistlab.visualization.axes import rule
 from mnistlab.visualization.curves import legend_below, networks_text
 from mnistlab.visualization.style import BAND, INK, VERDICT_LOOKS
@@ -55,10 +55,9 @@ def draw_differences(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         rows = table[own]
         if own.any():
             spread = [100 * (rows["difference"] - rows["low"]), 100 * (rows["high"] - rows["difference"])]
-            pairs = "1 pair" if len(rows) == 1 else f"{len(rows)} pairs"
             ax.errorbar(100 * rows["difference"], depths[own], xerr=spread, color=color, linestyle="none",
                         marker=marker, markersize=6, markerfacecolor="none" if verdict == "undecided" else color,
-                        capsize=2.5, label=f"{verdict}: {pairs}{networks_text(rows)}")  # fmt: skip
+                        capsize=2.5, label=f"{verdict}: {counted(len(rows), 'pair')}{networks_text(rows)}")  # fmt: skip
     for row, depth in zip(table.to_dict("records"), depths, strict=True):
         for at, side, words, color, weight in (
             (0, "left", f" {_name(row)}", INK, "normal"),
@@ -77,8 +76,7 @@ def draw_differences(table: "pd.DataFrame", ax: "Axes") -> "Axes":
 
 
 def _name(row: Mapping[Any, Any]) -> str:
-    seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
-    rest = f": {shortened(str(row['change']), _CHANGE)}, {seeds}"
+    rest = f": {shortened(str(row['change']), _CHANGE)}, {counted(row['seeds'], 'seed')}"
     return shortened(str(row["alike"]), _LONGEST - cell_len(rest)) + rest
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlab.formatting import printable, shortened
+from mnistlab.formatting import counted, printable, shortened
 from mnistlab.visualization.axes import count, draw_resolution, percent_ticks, rule
 from mnistlab.visualization.style import BAND, INK, OKABE_ITO, SIZE
 
@@ -106,8 +106,8 @@ def draw_reliability(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         ax.plot(doubt[errors == 0], place[errors == 0], color=OKABE_ITO[1], marker="^", markersize=8, linestyle="none",
                 label="no error")  # fmt: skip
     if len(surer) < len(table) and len(surer):
-        bins = f"{len(surer)} surer bin{'s' * (len(surer) > 1)}"
-        ax.plot([], [], linestyle="none", label=f"{bins}, at least {100 * surer['accuracy'].min():.2f} % right")
+        bins = f"{counted(len(surer), 'surer bin')}, at least {100 * surer['accuracy'].min():.2f} % right"
+        ax.plot([], [], linestyle="none", label=bins)
     ax.set(xlim=(1, ends[0]), ylim=(1, ends[1]), xlabel="top probability of the network",
            ylabel="share of digits read rightly")  # fmt: skip
     for axis in (ax.xaxis, ax.yaxis):

@@ -60,11 +60,8 @@ def samples_text(dataset: Dataset, width: int) -> str:
 def _classes(dataset: Dataset) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
     """Of every class its name, the number of its images, and the first of these."""
     for label, (name, count) in enumerate(zip(dataset.info.class_names, dataset.class_counts, strict=True)):
-        yield (
-            shortened(name, _LABEL),
-            f"({count:,})",
-            dataset.images[np.flatnonzero(dataset.labels == label)[:PER_CLASS]],
-        )
+        images = dataset.images[np.flatnonzero(dataset.labels == label)[:PER_CLASS]]
+        yield shortened(name, _LABEL), f"({count:,})", images
 
 
 def _ramp(pixels: NDArray[np.float64]) -> list[str]:
