@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from mnistlab.analysis.results import ResultsTable, other_settings
+from mnistlab.exhibits.base import MISSED, number, resolution_words
 from mnistlab.formatting import Cells, percent, point_estimate, points, shortened, table_cells
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import show_command
@@ -117,7 +118,7 @@ def activation_caption(table: pd.DataFrame) -> str:
                      f"{_named(rows.iloc[0], 'series')} lowest" for rows in said)  # fmt: skip
     widest = "Furthest apart: " if len(groups) > len(said) else ""
     intro = f"Test accuracy in per cent by activation of all layers, {len(table)} cells of {shapes}{_left_out(table)}."
-    return f"{intro} {widest}{ends[0].upper() if not widest else ends[0]}{ends[1:]}. {_seen(table)}"
+    return f"{intro} {widest}{ends[0].upper() if not widest else ends[0]}{ends[1:]}. {resolution_words(table, MISSED)}"
 
 
 def order_caption(table: pd.DataFrame) -> str:
@@ -128,7 +129,8 @@ def order_caption(table: pd.DataFrame) -> str:
     apart = points(highest["accuracy"] - lowest["accuracy"])
     return (f"Test accuracy in per cent by order of activations, {len(table)} orders of {highest['series']}"
             f"{_left_out(table)}: {_named(highest, 'group')} is highest, {_named(lowest, 'group')} lowest, {apart} "
-            f"apart. Which two differ is said among the verdicts on activation. {_seen(table)}")  # fmt: skip
+            f"apart. Which two differ is said among the verdicts on activation. "
+            f"{resolution_words(table, MISSED)}")  # fmt: skip
 
 
 def combination_caption(table: pd.DataFrame) -> str:
@@ -141,7 +143,7 @@ def combination_caption(table: pd.DataFrame) -> str:
     ends = f"{_named(highest, 'label')} with {highest['parameters']:,} parameters is highest"
     cheap = (f"fewest parameters within the resolution of it: {_named(small, 'label')} with {small['parameters']:,}, "
              if small["cell"] != highest["cell"] else "")  # fmt: skip
-    return f"{intro}: {ends}, {cheap}{_named(lowest, 'label')} is lowest. {_seen(table)}"
+    return f"{intro}: {ends}, {cheap}{_named(lowest, 'label')} is lowest. {resolution_words(table, MISSED)}"
 
 
 def in_order(activations: Sequence[str]) -> str:
@@ -157,13 +159,6 @@ def _named(row: "pd.Series[Any]", name: str) -> str:
 def _left_out(table: pd.DataFrame) -> str:
     left_out = int(table["left_out"].iloc[0])
     return f" ({left_out:,} more left out of the drawing)" if left_out else ""
-
-
-def _seen(table: pd.DataFrame) -> str:
-    resolution = table["resolution"].iloc[0]
-    if resolution > 0:
-        return f"Resolution {points(resolution)}: many smaller differences are missed."
-    return "No resolution yet."
 
 
 def _measured(results: ResultsTable) -> list[_Row]:
@@ -220,5 +215,4 @@ def _point(row: _Row, group: str, series: str) -> dict[str, Any]:
 
 def _table(rows: list[dict[str, Any]], results: ResultsTable, left_out: int) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=_COLUMNS)
-    smallest = float("nan") if results.resolution is None else results.resolution
-    return table.assign(resolution=smallest, left_out=left_out)
+    return table.assign(resolution=number(results.resolution), left_out=left_out)

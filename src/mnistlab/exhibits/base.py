@@ -1,14 +1,16 @@
 """What an exhibit is: name, question, table, drawing, caption; and what becomes of one with the data of a study."""
 
 import html
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.evidence import Evidence
-from mnistlab.formatting import Cells, html_paragraph, html_table, printable
+from mnistlab.formatting import Cells, html_paragraph, html_table, points, printable, spread
 from mnistlab.visualization.style import SIZE, draw_figure, figure_png, figure_svg, inline_svg
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MISSED = ": many smaller differences are missed"
 Section = Literal["original", "knobs", "study", "costs", "digits", "cells"]
 
 
@@ -114,3 +117,25 @@ class Shown:
         table = html_table(columns, rows) if rows else ""
         heading, caption = html_paragraph(self.exhibit.question, "h3"), html_paragraph(self.caption)
         return f"{heading}{drawing.replace('<svg', f'<svg {says}', 1)}{caption}{table}"
+
+
+def number(value: float | None) -> float:
+    """What was measured as a float, NaN where nothing was."""
+    return math.nan if value is None else float(value)
+
+
+def ends(estimate: Estimate) -> tuple[float, float, float]:
+    """Value and both ends of the interval as floats, NaN where not known."""
+    return number(estimate.value), number(estimate.low), number(estimate.high)
+
+
+def share_words(row: Mapping[Any, Any], *names: str) -> str:
+    """A share in per cent with its interval, of a row that holds value and both ends under these names."""
+    value, low, high = (None if math.isnan(row[name]) else row[name] for name in names)
+    return spread(Estimate(value, low, high, kind="jackknife"), 100)
+
+
+def resolution_words(table: "pd.DataFrame", more: str = "") -> str:
+    """The end of a caption: which differences these seeds often miss, and what `more` says of them."""
+    resolution = table["resolution"].iloc[0]
+    return f"Resolution {points(resolution)}{more}." if resolution > 0 else "No resolution yet."

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mnistlab.analysis.cost import PARTS, ledger_table, pareto_set
-from mnistlab.exhibits.base import Exhibit
-from mnistlab.exhibits.study import number, resolution_words
+from mnistlab.exhibits.base import Exhibit, ends, number, resolution_words, share_words
 from mnistlab.formatting import (
     NOTHING,
     Cells,
@@ -19,7 +18,6 @@ from mnistlab.formatting import (
     seconds,
     significant,
     size,
-    spread,
     table_cells,
     with_spread,
 )
@@ -27,7 +25,6 @@ from mnistlab.tabulation import NOT_MEASURABLE, show_command
 from mnistlab.visualization.cost import draw_ledger, draw_memory, draw_pareto, draw_step_seconds
 
 if TYPE_CHECKING:
-    from mnistlab.analysis.estimate import Estimate
     from mnistlab.analysis.evidence import Evidence
 
 MOST_BARS = 25
@@ -65,9 +62,8 @@ def pareto_table(known: "Evidence", cost: str) -> pd.DataFrame:
     rows = []
     for row in found.to_dict("records"):
         own, accuracy = counts.loc[row["cell"]], row["accuracy"]
-        rows.append((row["cell"], row["label"], row[cost], number(accuracy.value), number(accuracy.low),
-                     number(accuracy.high), number(row["validation_accuracy"].value), row["pareto"], row["rival"],
-                     row["overlaps"], own["seeds"], own["collapsed"], own["runs"],
+        rows.append((row["cell"], row["label"], row[cost], *ends(accuracy), number(row["validation_accuracy"].value),
+                     row["pareto"], row["rival"], row["overlaps"], own["seeds"], own["collapsed"], own["runs"],
                      f"{row['dataset']}, {row['protocol']}", number(known.results.resolution)))  # fmt: skip
     table = pd.DataFrame(rows, columns=_PARETO).astype({"pareto": bool, "overlaps": bool})
     table.insert(0, "number", table["pareto"].cumsum().where(table["pareto"], 0).astype(int))
@@ -257,9 +253,9 @@ def wall_clock_table(known: "Evidence") -> pd.DataFrame:
     everything = tuple(run for own in runs.values() for run in own)
     rows = [_ledger_row(row, labels, {**runs, "": everything})
             for row in [*whole.to_dict("records"), *known.ledger.to_dict("records")]]  # fmt: skip
-    ends = [f"{part}_share{end}" for part in PARTS for end in ("", "_low", "_high")]
+    shares = [name for part in PARTS for name in _share_columns(part)]
     columns = ["cell", "label", "n", "timing", "environment", "wall_seconds", "total",
-               *(f"{part}_seconds" for part in PARTS), *ends, "runs"]  # fmt: skip
+               *(f"{part}_seconds" for part in PARTS), *shares, "runs"]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     table = table[table["total"].notna()].sort_values("total", ascending=False, kind="stable", ignore_index=True)
     order = pd.concat([table[table["cell"] == ""], table[table["cell"] != ""].head(MOST_BARS)], ignore_index=True)
@@ -275,10 +271,8 @@ def _ledger_row(row: dict[Any, Any], labels: dict[str, str], runs: dict[str, tup
                              "total": number(row["wall_seconds"].value) * row["networks"],
                              "runs": runs[row["cell"]]}  # fmt: skip
     for part in PARTS:
-        share: Estimate = row[f"{part}_share"]
         shown[f"{part}_seconds"] = number(row[f"{part}_seconds"].value)
-        shown |= {f"{part}_share": number(share.value), f"{part}_share_low": number(share.low),
-                  f"{part}_share_high": number(share.high)}  # fmt: skip
+        shown |= zip(_share_columns(part), ends(row[f"{part}_share"]), strict=True)
     return shown
 
 
@@ -302,12 +296,11 @@ def _ledger_cells(table: pd.DataFrame) -> Cells:
 
 
 def _share(row: Mapping[Any, Any], part: str) -> str:
-    from mnistlab.analysis.estimate import Estimate
+    return share_words(row, *_share_columns(part))
 
-    low, high = (
-        None if math.isnan(row[f"{part}_share_{end}"]) else row[f"{part}_share_{end}"] for end in ("low", "high")
-    )
-    return spread(Estimate(row[f"{part}_share"], low, high, kind="jackknife"), 100)
+
+def _share_columns(part: str) -> list[str]:
+    return [f"{part}_share{end}" for end in ("", "_low", "_high")]
 
 
 def _ledger_caption(table: pd.DataFrame) -> str:

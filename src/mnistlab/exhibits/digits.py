@@ -18,7 +18,7 @@ from mnistlab.analysis.digits import (
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import Replicates
 from mnistlab.analysis.results import collapse_threshold
-from mnistlab.exhibits.base import Exhibit
+from mnistlab.exhibits.base import Exhibit, number
 from mnistlab.formatting import (
     NOTHING,
     Cells,
@@ -166,11 +166,11 @@ def _votes_rows(known: "Evidence") -> pd.DataFrame:
     validated = known.runs.set_index("run").loc[trained.index, "validation_accuracy"].to_numpy(dtype=float)
     table = vote_table(trained.to_numpy(), on.labels, validated)
     ranked = trained.index[np.argsort(-validated, kind="stable")]
-    accuracy, resolution = table["accuracy"].tolist(), known.results.resolution
+    accuracy = table["accuracy"].tolist()
     return table.assign(
         accuracy=[vote.value for vote in accuracy], low=[vote.low for vote in accuracy],
         high=[vote.high for vote in accuracy], digits=len(on.labels),
-        resolution=np.nan if resolution is None else resolution, left_out=len(predicted) - len(trained),
+        resolution=number(known.results.resolution), left_out=len(predicted) - len(trained),
         runs=pd.Series([tuple(ranked[:count]) for count in table["networks"]]),
     )[_VOTES]  # fmt: skip
 

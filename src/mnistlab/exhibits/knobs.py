@@ -13,7 +13,7 @@ from mnistlab.exhibits.arrangements import (
     order_caption,
     order_table,
 )
-from mnistlab.exhibits.base import Exhibit
+from mnistlab.exhibits.base import MISSED, Exhibit, resolution_words
 from mnistlab.exhibits.differences import difference_exhibit
 from mnistlab.exhibits.training import (
     iterations_caption,
@@ -23,7 +23,7 @@ from mnistlab.exhibits.training import (
     train_fraction_cells,
     train_fraction_table,
 )
-from mnistlab.formatting import percent, point_estimate, points
+from mnistlab.formatting import percent, point_estimate
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import curve_cells
 from mnistlab.visualization.curves import draw_depth_performance, draw_width_performance
@@ -43,14 +43,8 @@ def _curve_caption(axis: str) -> Callable[["pd.DataFrame"], str]:
         lowest, highest = (
             f"{row['label']}, {percent(point_estimate(dict(row)))}" for row in (ranked.iloc[0], ranked.iloc[-1])
         )
-        resolution = table["resolution"].iloc[0]
-        seen = (
-            f"Resolution {points(resolution)}: many smaller differences are missed."
-            if resolution > 0
-            else "No resolution yet."
-        )
         intro = f"Test accuracy in per cent by {axis}, {len(table)} cells, with 95 % intervals and (networks)."
-        return f"{intro} Highest: {highest}; lowest: {lowest}. {seen}"
+        return f"{intro} Highest: {highest}; lowest: {lowest}. {resolution_words(table, MISSED)}"
 
     return caption
 

@@ -12,7 +12,7 @@ from mnistlab.analysis.claims import judge_claims, seconds_alone
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.results import collapse_threshold
 from mnistlab.claim_tables import read_claims
-from mnistlab.exhibits.base import Exhibit
+from mnistlab.exhibits.base import Exhibit, number
 from mnistlab.formatting import NOTHING, Cells, percent, seconds, size, table_cells, table_markdown, with_spread
 from mnistlab.visualization.original import draw_original
 
@@ -70,7 +70,6 @@ def _rows(figures: Sequence[Figures]) -> "Callable[[Evidence], pd.DataFrame]":
         by_label = {row["label"]: row for row in results.to_dict("records") if row["seeds"]}
         if not any(figure.network in by_label for figure in figures):
             return pd.DataFrame(columns=_COLUMNS)
-        resolution = np.nan if known.results.resolution is None else known.results.resolution
         written = table_markdown(
             ["network", "accuracy", "training time", "parameters", "memory"],
             [[row.network, row.accuracy, row.training_time, row.parameters, row.memory] for row in figures],
@@ -82,7 +81,7 @@ def _rows(figures: Sequence[Figures]) -> "Callable[[Evidence], pd.DataFrame]":
             row = by_label.get(label)
             alone = seconds_alone(row) if row and claim.quantity == "seconds" else 0.0
             rows.append([named[label], label, row["cell"] if row else "", claim.quantity, claim.claimed,
-                         claim.measured, alone or np.nan, claim.status, claim.reason, resolution,
+                         claim.measured, alone or np.nan, claim.status, claim.reason, number(known.results.resolution),
                          row["seeds"] if row else 0, _collapsed(row), row["runs"] if row else ()])  # fmt: skip
         return pd.DataFrame(rows, columns=_COLUMNS)
 

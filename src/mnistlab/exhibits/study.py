@@ -10,8 +10,8 @@ import pandas as pd
 
 from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.sensitivity import varying_knobs
-from mnistlab.exhibits.base import Exhibit
-from mnistlab.formatting import NOTHING, Cells, counted, percent, point_estimate, points, spread, table_cells
+from mnistlab.exhibits.base import Exhibit, ends, number, resolution_words, share_words
+from mnistlab.formatting import NOTHING, Cells, counted, percent, point_estimate, points, table_cells
 from mnistlab.tabulation import RATE_NOTE, results_cells, setting, show_command
 from mnistlab.visualization.heat_map import block_places, draw_grid
 from mnistlab.visualization.sensitivity import draw_effects, draw_shares
@@ -46,17 +46,6 @@ def _results_caption(rows: pd.DataFrame) -> str:
     return f"{networks:,} networks of {cells}. Best on validation digits: {best['label']}; {test}."
 
 
-def number(value: float | None) -> float:
-    """What was measured as a float, NaN where nothing was."""
-    return math.nan if value is None else float(value)
-
-
-def resolution_words(table: pd.DataFrame) -> str:
-    """The end of a caption: which differences these seeds often miss."""
-    resolution = table["resolution"].iloc[0]
-    return f"Resolution {points(resolution)}." if resolution > 0 else "No resolution yet."
-
-
 # Every network of every cell
 
 
@@ -79,8 +68,8 @@ def seeds_table(known: "Evidence") -> pd.DataFrame:
         own = tuple(float(accuracies[run]) for run in row["runs"])
         limit, mean = collapse_threshold(row["n_classes"]), row["accuracy_trained"]
         trained = [accuracy for accuracy in own if accuracy >= limit]
-        rows.append((row["cell"], row["label"], row["runs"], own, limit, number(mean.value), number(mean.low),
-                     number(mean.high), float(np.std(trained, ddof=1)) if len(trained) > 1 else 0.0, row["seeds"],
+        rows.append((row["cell"], row["label"], row["runs"], own, limit, *ends(mean),
+                     float(np.std(trained, ddof=1)) if len(trained) > 1 else 0.0, row["seeds"],
                      row["collapsed"], number(known.results.resolution),
                      number(row["validation_accuracy"].value)))  # fmt: skip
     columns = ["cell", "label", "runs", "accuracies", "threshold", "accuracy", "low", "high", "spread", "n",
@@ -159,7 +148,7 @@ def verdicts_table(known: "Evidence") -> pd.DataFrame:
     counts = known.verdicts.rows["verdict"].value_counts()
     rows = [
         (row["knob"], *(cells[name].iloc[row[side]] for name in ("cell", "label") for side in ("a", "b")),
-         *(number(end) for end in (row["difference"].value, row["difference"].low, row["difference"].high)),
+         *ends(row["difference"]),
          row["seeds"], row["p_holm"], row["verdict"], row["margin"], row["seeds_to_decide"], row["runs"], place)
         for place, row in enumerate(found.to_dict("records"), start=1)
     ]  # fmt: skip
@@ -228,7 +217,7 @@ def shares_table(known: "Evidence") -> pd.DataFrame:
     found = known.sensitivity
     kinds = {1: "one knob", 2: "two knobs together"}
     rows: list[tuple[Any, ...]]
-    rows = [(" × ".join(row["knobs"]), kinds[len(row["knobs"])], *_ends(row["share"]), *_ends(row["total"]))
+    rows = [(" × ".join(row["knobs"]), kinds[len(row["knobs"])], *ends(row["share"]), *ends(row["total"]))
             for row in found.shares.to_dict("records")]  # fmt: skip
     of_shares = len(rows)
     # No knob is left out for an interaction.
@@ -236,7 +225,7 @@ def shares_table(known: "Evidence") -> pd.DataFrame:
     dropped = least[: max(0, len(rows) - MOST_SHARES)]
     rows = [row for row in rows if row not in dropped]
     rest = {"three knobs or more": found.higher_interactions, "seed": found.seed_noise}
-    rows += [(name, name, *_ends(share), *[math.nan] * 3) for name, share in rest.items() if share.value is not None]
+    rows += [(name, name, *ends(share), *[math.nan] * 3) for name, share in rest.items() if share.value is not None]
     return pd.DataFrame(rows, columns=_SHARE).assign(
         n=found.cells * found.seeds, method=found.method, conditional_on=found.conditional_on, cells=found.cells,
         seeds=found.seeds, collapsed=found.collapsed, left_out=found.left_out, of_shares=of_shares,
@@ -244,25 +233,14 @@ def shares_table(known: "Evidence") -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _ends(share: "Estimate") -> tuple[float, float, float]:
-    return number(share.value), number(share.low), number(share.high)
-
-
 def _shares_cells(table: pd.DataFrame) -> Cells:
     return table_cells(table, {
         "what varies": lambda row: row["what"],
-        "share %": lambda row: _share(row, "share", "low", "high"),
-        "with its interactions %": lambda row: _share(row, "total", "total_low", "total_high"),
+        "share %": lambda row: share_words(row, "share", "low", "high"),
+        "with its interactions %": lambda row: share_words(row, "total", "total_low", "total_high"),
         "networks": lambda row: f"{row['n']:,}",
         "to see it": lambda row: row["source"],
     })  # fmt: skip
-
-
-def _share(row: Mapping[Any, Any], *names: str) -> str:
-    from mnistlab.analysis.estimate import Estimate
-
-    value, low, high = (None if math.isnan(row[name]) else row[name] for name in names)
-    return spread(Estimate(value, low, high, kind="jackknife"), 100)
 
 
 def _shares_caption(table: pd.DataFrame) -> str:
@@ -272,10 +250,10 @@ def _shares_caption(table: pd.DataFrame) -> str:
     largest = table.iloc[table["share"].argmax()]
     grid = f"{counted(first['cells'], 'cell')} × {counted(first['seeds'], 'seed')}"
     parts = [f"Shares of the variance of test accuracy over {grid}.",
-             f"Largest: {largest['what']}, {_share(dict(largest), 'share', 'low', 'high')} %."]  # fmt: skip
+             f"Largest: {largest['what']}, {share_words(dict(largest), 'share', 'low', 'high')} %."]  # fmt: skip
     seed = table[table["kind"] == "seed"]
     if len(seed) and largest["kind"] != "seed":
-        parts.append(f"Luck of the seed: {_share(dict(seed.iloc[0]), 'share', 'low', 'high')} %.")
+        parts.append(f"Luck of the seed: {share_words(dict(seed.iloc[0]), 'share', 'low', 'high')} %.")
     if first["method"] != "anova":
         parts.append("The cells are no full factorial: the model is additive and sees no interactions.")
         if (whole := table["share"].sum()) > 1.005:
@@ -318,7 +296,7 @@ def effects_table(known: "Evidence") -> pd.DataFrame:
     for row in effects.to_dict("records"):
         if row["knob"] in kept:
             level, mean = str(setting(row["knob"], row["level"])), row["accuracy"]
-            rows.append((row["knob"], level, *_ends(mean), row["cells"] * found.seeds, row["cells"], found.method,
+            rows.append((row["knob"], level, *ends(mean), row["cells"] * found.seeds, row["cells"], found.method,
                          number(known.results.resolution), runs_at.get((row["knob"], level), ()),
                          len(effects)))  # fmt: skip
     table = pd.DataFrame(rows, columns=_EFFECT)
@@ -396,7 +374,7 @@ def grid_table(known: "Evidence") -> pd.DataFrame:
     best = max(same, key=lambda tiles: (sum(row["seeds"] > 0 for *_, row in tiles),
                                         -min(len(row["label"]) for *_, row in tiles)))  # fmt: skip
     return pd.DataFrame(
-        [(width, depth, activation, row["cell"], row["label"], row["runs"], *_ends(row["accuracy_trained"]),
+        [(width, depth, activation, row["cell"], row["label"], row["runs"], *ends(row["accuracy_trained"]),
           row["seeds"], row["collapsed"], number(known.results.resolution), len(same) - 1)
          for width, depth, activation, row in best], columns=columns)  # fmt: skip
 

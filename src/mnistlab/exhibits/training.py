@@ -15,6 +15,7 @@ from mnistlab.analysis.iterations import LEVEL, asked_and_done, best_epochs
 from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.split_law import predicted_error, split_laws, split_table
 from mnistlab.exhibits.arrangements import MOST_LETTERS, evenly
+from mnistlab.exhibits.base import number
 from mnistlab.formatting import NOTHING, Cells, counted, percent, shortened, spread, table_cells, with_spread
 from mnistlab.tabulation import show_command
 
@@ -55,7 +56,7 @@ def train_fraction_table(known: Evidence) -> pd.DataFrame:
     for own in shown:
         rows += [_measured_row(row) for row in own.to_dict("records")] + _law_rows(own)
     table = pd.DataFrame(rows, columns=_SPLIT_COLUMNS)
-    return table.assign(resolution=_resolution(known), left_out=len(families) - len(shown))
+    return table.assign(resolution=number(known.results.resolution), left_out=len(families) - len(shown))
 
 
 def train_fraction_cells(table: pd.DataFrame) -> Cells:
@@ -130,10 +131,6 @@ def _error(row: Any) -> Estimate:
     return Estimate(row["error"], low, high, LEVEL, int(row["n"]), "t")
 
 
-def _resolution(known: Evidence) -> float:
-    return float("nan") if known.results.resolution is None else known.results.resolution
-
-
 def iterations_table(known: Evidence) -> pd.DataFrame:
     """Validation accuracy by epoch, of cells that differ in epochs or early stopping alone.
 
@@ -167,7 +164,7 @@ def iterations_table(known: Evidence) -> pd.DataFrame:
     table["curve"] = [places.get(cell, ends.get(cell, -1) if mark == "stopped" else -1)
                       for cell, mark in zip(table["cell"], table["mark"], strict=True)]  # fmt: skip
     left_out = max(len(drawn) - MOST_CURVES, 0)
-    return table.assign(resolution=_resolution(known), left_out=left_out)
+    return table.assign(resolution=number(known.results.resolution), left_out=left_out)
 
 
 def iterations_cells(table: pd.DataFrame) -> Cells:
