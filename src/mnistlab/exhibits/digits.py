@@ -30,6 +30,7 @@ from mnistlab.formatting import (
     table_cells,
     with_spread,
 )
+from mnistlab.tabulation import show_command
 from mnistlab.visualization.digits import (
     confusion_height,
     draw_confusion,
@@ -71,10 +72,6 @@ def _runs_tested(row: Mapping[Any, Any], digits: "TestDigits") -> list[str]:
     return [run for run in row["runs"] if run in digits.predicted.index]
 
 
-def _source(row: Mapping[Any, Any]) -> str:
-    return f"mnistlab show {row['run'] if 'run' in row else row['runs'][0]}"
-
-
 def _confusion_rows(known: "Evidence") -> pd.DataFrame:
     row = _chosen(known)
     if row is None or known.digits is None:
@@ -102,7 +99,7 @@ def _confusion_cells(table: pd.DataFrame) -> Cells:
         "of its class %": lambda row: NOTHING if np.isnan(row["share"]) else significant(100 * row["share"]),
         "cell": lambda row: row["label"],
         "id": lambda row: row["cell"],
-        "to see a network": _source,
+        "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 
@@ -141,7 +138,7 @@ def _reliability_cells(table: pd.DataFrame) -> Cells:
         "digits a network": lambda row: significant(row["digits"]),
         "cell": lambda row: row["label"],
         "id": lambda row: row["cell"],
-        "to see a network": _source,
+        "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 
@@ -181,7 +178,7 @@ def _votes_cells(table: pd.DataFrame) -> Cells:
         "networks": lambda row: f"{row['networks']:,}",
         "accuracy %": lambda row: percent(_vote(row)),
         "mean of them %": lambda row: significant(100 * row["mean_accuracy"]),
-        "to see the best": _source,
+        "to see the best": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 
@@ -272,7 +269,7 @@ def _gallery_cells(table: pd.DataFrame) -> Cells:
         "wrong %": lambda row: significant(100 * row["wrong"]),
         "answers": lambda row: _answers(row),
         "networks": lambda row: f"{row['networks']:,}",
-        "to see a network": _source,
+        "to see a network": lambda row: show_command([row["run"]]),
     })  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from mnistlab.analysis.results import collapse_threshold
 from mnistlab.claim_tables import read_claims
 from mnistlab.exhibits.base import Exhibit, number
 from mnistlab.formatting import NOTHING, Cells, percent, seconds, size, table_cells, table_markdown, with_spread
+from mnistlab.tabulation import show_command
 from mnistlab.visualization.original import draw_original
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _cells(table: pd.DataFrame) -> Cells:
         "because": lambda row: row["reason"],
         "taken for": lambda row: row["label"],
         "id": lambda row: row["cell"] or NOTHING,
-        "to see a network": lambda row: f"mnistlab show {row['runs'][0]}" if row["runs"] else NOTHING,
+        "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
 
 
