@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 MAX_CLASSES = 16  # of a confusion matrix that can be read
 MAX_PICTURES = 40
 
-_NOT_JUDGED = "No network that was judged on validation digits has been tested yet."
+_NOT_JUDGED = "No network that trained and was judged on validation digits has been tested yet."
 _CHOSEN = ["label", "cell", "runs"]
 _CONFUSION = [*_CHOSEN, "true", "predicted", "true_name", "predicted_name", "digits", "share", "left_out", "collapsed"]
 _RELIABILITY = [*_CHOSEN, "bin", "digits", "confidence", "accuracy", "low", "high", "n", "ece", "ece_floor"]
@@ -55,12 +55,12 @@ _GALLERY = ["index", "true", "answer", "wrong", "networks", "answers", "total", 
 
 
 def _chosen(known: "Evidence") -> Mapping[Any, Any] | None:
-    """The cell whose networks do best on validation digits (rule M3), of those tested on the digits shown."""
+    """The cell best on validation digits (rule M3), of those with a network that trained and was tested on these."""
     if known.digits is None:
         return None
-    tested = set(known.digits.predicted.index)
+    trained = set(_trained(known.digits))
     judged = [row for row in known.results.rows.to_dict("records")
-              if row["validation_accuracy"].value is not None and not tested.isdisjoint(row["runs"])]  # fmt: skip
+              if row["validation_accuracy"].value is not None and not trained.isdisjoint(row["runs"])]  # fmt: skip
     return max(judged, key=lambda row: row["validation_accuracy"].value, default=None)
 
 
@@ -70,6 +70,17 @@ def _chosen_columns(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _runs_tested(row: Mapping[Any, Any], digits: "TestDigits") -> list[str]:
     return [run for run in row["runs"] if run in digits.predicted.index]
+
+
+def _trained(digits: "TestDigits") -> list[str]:
+    """The networks tested on these digits that did not collapse (rule M12)."""
+    right = (digits.predicted.to_numpy() == digits.on.labels).mean(axis=1)
+    return digits.predicted.index[right >= collapse_threshold(digits.on.n_classes)].tolist()
+
+
+def _runs_trained(row: Mapping[Any, Any], digits: "TestDigits") -> list[str]:
+    trained = set(_trained(digits))
+    return [run for run in row["runs"] if run in trained]
 
 
 def _confusion_rows(known: "Evidence") -> pd.DataFrame:
@@ -157,7 +168,7 @@ def _votes_rows(known: "Evidence") -> pd.DataFrame:
     if known.digits is None:
         return pd.DataFrame(columns=_VOTES)
     on, predicted = known.digits.on, known.digits.predicted
-    trained = predicted[(predicted.to_numpy() == on.labels).mean(axis=1) >= collapse_threshold(on.n_classes)]
+    trained = predicted.loc[_trained(known.digits)]
     if trained.empty:
         return pd.DataFrame(columns=_VOTES)
     validated = known.runs.set_index("run").loc[trained.index, "validation_accuracy"].to_numpy(dtype=float)
@@ -202,10 +213,9 @@ def _votes_caption(table: pd.DataFrame) -> str:
 
 def _hardest_rows(known: "Evidence") -> pd.DataFrame:
     trained = _trained_digits(known)
-    if trained is None:
+    if trained is None or known.digits is None:
         return pd.DataFrame(columns=_GALLERY)
-    table = trained[trained["wrong"] > 0]
-    return _gallery(known, table, known.digits.predicted.index.tolist()) if known.digits else table
+    return _gallery(known.digits, trained[trained["wrong"] > 0], _trained(known.digits))
 
 
 def _disputed_rows(known: "Evidence") -> pd.DataFrame:
@@ -213,7 +223,7 @@ def _disputed_rows(known: "Evidence") -> pd.DataFrame:
     if trained is None or known.digits is None or known.digits.on.dataset != "mnist":
         return pd.DataFrame(columns=_GALLERY)
     disputed = [N_MNIST_TRAIN + number for number in DISPUTED]
-    return _gallery(known, trained[trained["index"].isin(disputed)], known.digits.predicted.index.tolist())
+    return _gallery(known.digits, trained[trained["index"].isin(disputed)], _trained(known.digits))
 
 
 def _trained_digits(known: "Evidence") -> pd.DataFrame | None:
@@ -230,21 +240,15 @@ def _flipping_rows(known: "Evidence") -> pd.DataFrame:
     row = _chosen(known)
     if row is None or known.digits is None:
         return pd.DataFrame(columns=[*_GALLERY, "label", "cell"])
-    on, runs = known.digits.on, _runs_tested(row, known.digits)
+    on, runs = known.digits.on, _runs_trained(row, known.digits)
     correct = known.digits.predicted.loc[runs].to_numpy() == on.labels
     flipped = flipped_digits(Replicates(tuple(range(len(runs))), on.id, correct), on.indices, on.labels)
-    return _gallery(known, flipped, runs).assign(**_chosen_columns(row))
+    return _gallery(known.digits, flipped, runs).assign(**_chosen_columns(row))
 
 
-def _gallery(known: "Evidence", table: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
+def _gallery(digits: "TestDigits", table: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
     """The first digits of a table with what these networks answer and their pictures."""
-    digits = known.digits
-    if digits is None:
-        return pd.DataFrame(columns=_GALLERY)
     predicted = digits.predicted.loc[runs].to_numpy()
-    trained = (predicted == digits.on.labels).mean(axis=1) >= collapse_threshold(digits.on.n_classes)
-    if trained.any():
-        runs, predicted = [run for run, kept in zip(runs, trained, strict=True) if kept], predicted[trained]
     place_of = {index: place for place, index in enumerate(digits.on.indices.tolist())}
     rows = []
     for index in table["index"].head(MAX_PICTURES).tolist():
