@@ -197,6 +197,23 @@ def test_a_collapsed_network_makes_no_digit_flip(one_of_five):
     assert lost not in set(exhibit.table["run"])
 
 
+def test_collapsed_networks_are_in_no_confusion_and_in_no_calibration(one_of_five):
+    lost, known = one_of_five
+    predicted, labels = known.digits.predicted.drop(lost), known.digits.on.labels
+    confusion, reliability = (Shown(BY_NAME[name], known) for name in ("confusion", "reliability"))
+    for exhibit in (confusion, reliability):
+        assert set(exhibit.table["runs"]) == {tuple(predicted.index)}
+        assert "1 collapsed network of its own left out." in exhibit.caption
+    nines = confusion.table.set_index(["true", "predicted"])["digits"]
+    for pair in ((9, 9), (9, 0)):
+        answers = (predicted.to_numpy()[:, labels == pair[0]] == pair[1]).sum(axis=1)
+        assert (nines[pair].value if pair in nines else 0) == pytest.approx(answers.mean())
+    assert reliability.table["accuracy"].tolist() == pytest.approx(reliability.table["confidence"].tolist())
+    assert set(reliability.table["n"]) == {4}
+    assert reliability.table["ece"].iloc[0].value == pytest.approx(0.006)
+    assert reliability.table["ece_floor"].iloc[0] == pytest.approx(0.003)
+
+
 def test_the_disputed_digits_are_those_of_the_list_that_were_tested(shown):
     assert shown["disputed-digits"].table["index"].tolist() == [60_000 + d for d in DISPUTED if d < 1000]
     assert "1 of 15" in shown["disputed-digits"].caption

@@ -16,8 +16,8 @@ from mnistlab.analysis.digits import (
     vote_table,
 )
 from mnistlab.analysis.estimate import Estimate
-from mnistlab.analysis.intervals import Replicates
-from mnistlab.analysis.results import collapse_threshold
+from mnistlab.analysis.intervals import Replicates, t_interval
+from mnistlab.analysis.results import LEVEL, collapse_threshold
 from mnistlab.exhibits.base import Exhibit, number
 from mnistlab.formatting import (
     NOTHING,
@@ -49,7 +49,8 @@ MAX_PICTURES = 40
 _NOT_JUDGED = "No network that trained and was judged on validation digits has been tested yet."
 _CHOSEN = ["label", "cell", "runs"]
 _CONFUSION = [*_CHOSEN, "true", "predicted", "true_name", "predicted_name", "digits", "share", "left_out", "collapsed"]
-_RELIABILITY = [*_CHOSEN, "bin", "digits", "confidence", "accuracy", "low", "high", "n", "ece", "ece_floor"]
+_RELIABILITY = [*_CHOSEN, "bin", "digits", "confidence", "accuracy", "low", "high", "n", "ece", "ece_floor",
+                "collapsed"]  # fmt: skip
 _VOTES = ["voters", "networks", "accuracy", "low", "high", "digits", "mean_accuracy", "resolution", "left_out", "runs"]
 _GALLERY = ["index", "true", "answer", "wrong", "networks", "answers", "total", "dataset", "run", "image"]
 
@@ -68,10 +69,6 @@ def _chosen_columns(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {"label": row["label"], "cell": row["cell"]}
 
 
-def _runs_tested(row: Mapping[Any, Any], digits: "TestDigits") -> list[str]:
-    return [run for run in row["runs"] if run in digits.predicted.index]
-
-
 def _trained(digits: "TestDigits") -> list[str]:
     """The networks tested on these digits that did not collapse (rule M12)."""
     right = (digits.predicted.to_numpy() == digits.on.labels).mean(axis=1)
@@ -83,11 +80,21 @@ def _runs_trained(row: Mapping[Any, Any], digits: "TestDigits") -> list[str]:
     return [run for run in row["runs"] if run in trained]
 
 
+def _n_collapsed(row: Mapping[Any, Any], digits: "TestDigits") -> int:
+    return sum(run in digits.predicted.index for run in row["runs"]) - len(_runs_trained(row, digits))
+
+
+def _left_out(table: pd.DataFrame) -> str:
+    """The end of a caption: the chosen cell's networks that are in none of its numbers."""
+    collapsed = table["collapsed"].iloc[0]
+    return f" {counted(collapsed, 'collapsed network')} of its own left out." if collapsed else ""
+
+
 def _confusion_rows(known: "Evidence") -> pd.DataFrame:
     row = _chosen(known)
     if row is None or known.digits is None:
         return pd.DataFrame(columns=_CONFUSION)
-    on, names, runs = known.digits.on, known.digits.class_names, _runs_tested(row, known.digits)
+    on, names, runs = known.digits.on, known.digits.class_names, _runs_trained(row, known.digits)
     predicted = known.digits.predicted.loc[runs].to_numpy()
     table = confusion_table(predicted, on.labels, on.n_classes)
     mean = np.array([digits.value for digits in table["digits"]])
@@ -99,7 +106,8 @@ def _confusion_rows(known: "Evidence") -> pd.DataFrame:
     table = table.loc[[place for place in order if shown[place]]].reset_index(drop=True)
     named = {f"{side}_name": [names[c] for c in table[side]] for side in ("true", "predicted")}
     return table.assign(**_chosen_columns(row), **named, runs=pd.Series([tuple(runs)] * len(table)),
-                        left_out=on.n_classes - len(worst), collapsed=row["collapsed"])[_CONFUSION]  # fmt: skip
+                        left_out=on.n_classes - len(worst),
+                        collapsed=_n_collapsed(row, known.digits))[_CONFUSION]  # fmt: skip
 
 
 def _confusion_cells(table: pd.DataFrame) -> Cells:
@@ -124,21 +132,24 @@ def _confusion_caption(table: pd.DataFrame) -> str:
         worst = (f"Most often {first['true_name']} is taken for {first['predicted_name']}: "
                  f"{with_spread(first['digits'])} of its digits, {significant(100 * first['share'])} %.")  # fmt: skip
     rest = f" {counted(first['left_out'], 'class', 'classes')} with fewer errors left out." if first["left_out"] else ""
-    collapsed = f" {counted(first['collapsed'], 'network')} of them collapsed." if first["collapsed"] else ""
     networks = counted(first["digits"].n, "network")
-    return f"{who}: digits a network, mean of {networks}. {worst}{rest}{collapsed}"
+    return f"{who}: digits a network, mean of {networks}. {worst}{rest}{_left_out(table)}"
 
 
 def _reliability_rows(known: "Evidence") -> pd.DataFrame:
     row = _chosen(known)
-    if row is None:
+    if row is None or known.digits is None:
         return pd.DataFrame(columns=_RELIABILITY)
-    table = reliability_table(known.reliability[known.reliability["cell"] == row["cell"]])
+    runs = _runs_trained(row, known.digits)
+    table = reliability_table(known.reliability[known.reliability["run"].isin(runs)])
+    own = known.runs[known.runs["run"].isin(runs)]
+    ece = t_interval(own["test_ece"], level=LEVEL, limits=(0, 1))
     accuracy = table["accuracy"].tolist()
     return table.assign(
-        **_chosen_columns(row), runs=[row["runs"]] * len(table), accuracy=[bin_.value for bin_ in accuracy],
+        **_chosen_columns(row), runs=pd.Series([tuple(runs)] * len(table)), accuracy=[bin_.value for bin_ in accuracy],
         low=[bin_.low for bin_ in accuracy], high=[bin_.high for bin_ in accuracy], n=table["networks"],
-        ece=[row["ece"]] * len(table), ece_floor=row["ece_floor"],
+        ece=pd.Series([ece] * len(table)), ece_floor=own["test_ece_floor"].mean(),
+        collapsed=_n_collapsed(row, known.digits),
     )[_RELIABILITY]  # fmt: skip
 
 
@@ -161,7 +172,7 @@ def _reliability_caption(table: pd.DataFrame) -> str:
     error = f"Calibration error (ECE) {percent(first['ece'])} %"
     floor = f"of which chance alone would make {significant(100 * first['ece_floor'])} %"
     sure = f"{100 * first['confidence']:.1f} % sure, {percent(point_estimate(first))} % right"
-    return f"{who}. {error}, {floor}. The bin that is least sure: {sure}."
+    return f"{who}. {error}, {floor}. The bin that is least sure: {sure}.{_left_out(table)}"
 
 
 def _votes_rows(known: "Evidence") -> pd.DataFrame:
