@@ -153,6 +153,16 @@ def test_votes_leave_collapsed_networks_out_and_say_so(shown, lab_evidence):
     assert all(len(runs) == n for runs, n in zip(table["runs"], table["networks"], strict=True))
 
 
+@pytest.mark.parametrize("best", ["best 1", "best 5", "best 20", "all"])
+def test_test_digits_do_not_choose_the_committee_that_is_spoken_of(shown, best):
+    table = shown["votes"].table
+    table = table.assign(accuracy=np.where(table["voters"] == best, 0.999, 0.95), mean_accuracy=0.94)
+    gain = "5.90" if best == "best 20" else "1.00"
+    assert f"The vote of best 20 is {gain} points above" in BY_NAME["votes"].caption(table)
+    few = table[table["voters"] != "best 20"]
+    assert "The vote of all is" in BY_NAME["votes"].caption(few)
+
+
 def test_the_best_voter_is_the_run_with_the_highest_validation_accuracy(shown, lab_evidence):
     runs = lab_evidence.runs.set_index("run")["validation_accuracy"]
     assert {row[0] for row in shown["votes"].table["runs"]} == {runs.idxmax()}
