@@ -166,6 +166,38 @@ def test_a_study_of_cohorts_says_packed(plant_evidence):
     assert "2 of 2 cells trained in cohorts" in BY_NAME["ledger"].caption(table)
 
 
+def test_the_ledger_of_two_environments_is_of_one_of_them_and_says_so(plant_evidence):
+    known = plant_evidence([(uniform(width), 0.95, ("done",) * 3) for width in (16, 64)])
+    runs = known.runs.assign(environment=["f" * 16, "e" * 16, "e" * 16, "f" * 16, "e" * 16, "e" * 16])
+    known = dataclasses.replace(known, runs=runs)
+    table = wall_clock_table(known)
+    own = runs.loc[runs["environment"] == "e" * 16, "run"]
+    assert table["runs"][0] == tuple(own)
+    assert [len(of) for of in table["runs"]] == table["n"].tolist() == [4, 2, 2]
+    assert table["of_networks"].tolist() == [6, 3, 3]
+    assert "Wall clock of 4 of 6 networks, those of one environment," in BY_NAME["ledger"].caption(table)
+    columns, rows = BY_NAME["ledger"].cells(table)
+    assert [row[columns.index("networks")] for row in rows] == ["4 of 6", "2 of 3", "2 of 3"]
+
+
+def test_packed_cells_that_are_not_drawn_are_counted_and_the_whole_has_totals_only(plant_evidence):
+    known = plant_evidence([(uniform(width), 0.95, ("done",) * 2) for width in range(8, 8 + MOST_BARS + 3)])
+    cells = known.cells["cell"]
+    packed = known.runs["cell"].isin(cells[:2])
+    runs = known.runs.assign(members=np.where(packed, 4, 1))
+    runs.loc[packed, "steps_seconds"] = 1e-6
+    known = dataclasses.replace(known, runs=runs)
+    table = wall_clock_table(known)
+    assert not set(cells[:2]) & set(table["cell"])
+    assert f"2 of {MOST_BARS + 3} cells trained in cohorts" in BY_NAME["ledger"].caption(table)
+    columns, rows = BY_NAME["ledger"].cells(table)
+    whole, first = (dict(zip(columns, row, strict=True)) for row in rows[:2])
+    assert whole["timing"] == "packed and alone"
+    assert (whole["a network, s"], whole["steps"]) == ("–", "–")
+    assert whole["all networks"] == seconds(runs[[f"{part}_seconds" for part in PARTS]].sum().sum())
+    assert "–" not in (first["a network, s"], first["steps"])
+
+
 def test_tables_are_data_that_a_file_can_hold(lab_evidence):
     from mnistlab.tabulation import frame_csv
 

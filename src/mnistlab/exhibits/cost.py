@@ -1,5 +1,6 @@
 """What accuracy costs: the cells that none beats, time and memory by size, and where the wall clock went."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -242,34 +243,46 @@ def wall_clock_table(known: "Evidence") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        cell (empty: the whole study), label, n, timing, environment, wall_seconds (Estimate, of a network), total
-        (seconds of all networks), of every part `…_seconds` and `…_share` (floats) with `…_share_low` and
-        `…_share_high`, runs, of_cells (as many have a ledger).
+        cell (empty: the whole study), label, n, of_networks (as many are done; n of them in the environment of most),
+        timing, environment, wall_seconds (Estimate, of a network; without a value where some are packed and some
+        alone), total (seconds of all networks), of every part `…_seconds` (likewise) and `…_share` (floats) with
+        `…_share_low` and `…_share_high`, runs, of_cells (as many have a ledger), of_packed (as many of these are
+        packed).
     """
     whole = ledger_table(known.runs.assign(cell=""))
     cells = known.results.rows
     labels = {"": "whole study", **dict(zip(cells["cell"], cells["label"], strict=True))} if len(cells) else {}
     runs = dict(zip(cells["cell"], cells["runs"], strict=True)) if len(cells) else {}
     everything = tuple(run for own in runs.values() for run in own)
-    rows = [_ledger_row(row, labels, {**runs, "": everything})
+    environments = dict(zip(known.runs["run"], known.runs["environment"], strict=True))
+    rows = [_ledger_row(row, labels, {**runs, "": everything}, environments)
             for row in [*whole.to_dict("records"), *known.ledger.to_dict("records")]]  # fmt: skip
     shares = [name for part in PARTS for name in _share_columns(part)]
-    columns = ["cell", "label", "n", "timing", "environment", "wall_seconds", "total",
+    columns = ["cell", "label", "n", "of_networks", "timing", "environment", "wall_seconds", "total",
                *(f"{part}_seconds" for part in PARTS), *shares, "runs"]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     table = table[table["total"].notna()].sort_values("total", ascending=False, kind="stable", ignore_index=True)
     order = pd.concat([table[table["cell"] == ""], table[table["cell"] != ""].head(MOST_BARS)], ignore_index=True)
-    if len(own := known.ledger["timing"].unique()) > 1:
-        order.loc[order["cell"] == "", "timing"] = " and ".join(own)
-    return order.assign(of_cells=(table["cell"] != "").sum())
+    own = known.runs[known.runs["run"].isin(order["runs"].iloc[0] if len(order) else ())]
+    if (own["members"] > 1).nunique() > 1:
+        # A share of a cohort's time and a time alone have no mean.
+        order.loc[0, "timing"] = "packed and alone"
+        order.loc[0, [f"{part}_seconds" for part in PARTS]] = math.nan
+        mean: Estimate = order["wall_seconds"].iloc[0]
+        none: Any = dataclasses.replace(mean, value=None, low=None, high=None)
+        order.at[0, "wall_seconds"] = none
+    packed = (known.ledger["timing"] == "packed").sum()
+    return order.assign(of_cells=(table["cell"] != "").sum(), of_packed=packed)
 
 
-def _ledger_row(row: dict[Any, Any], labels: dict[str, str], runs: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+def _ledger_row(
+    row: dict[Any, Any], labels: dict[str, str], runs: dict[str, tuple[str, ...]], environments: dict[str, str]
+) -> dict[str, Any]:
+    own = tuple(run for run in runs[row["cell"]] if environments[run] == row["environment"])
     shown: dict[str, Any] = {"cell": row["cell"], "label": labels[row["cell"]], "n": row["networks"],
-                             "timing": row["timing"], "environment": row["environment"],
-                             "wall_seconds": row["wall_seconds"],
-                             "total": number(row["wall_seconds"].value) * row["networks"],
-                             "runs": runs[row["cell"]]}  # fmt: skip
+                             "of_networks": len(runs[row["cell"]]), "timing": row["timing"],
+                             "environment": row["environment"], "wall_seconds": row["wall_seconds"],
+                             "total": number(row["wall_seconds"].value) * row["networks"], "runs": own}  # fmt: skip
     for part in PARTS:
         shown[f"{part}_seconds"] = number(row[f"{part}_seconds"].value)
         shown |= zip(_share_columns(part), ends(row[f"{part}_share"]), strict=True)
@@ -281,11 +294,12 @@ def _ledger_cells(table: pd.DataFrame) -> Cells:
         return lambda row: _share(row, part)
 
     def taken(part: str) -> Callable[[Mapping[Any, Any]], str]:
-        return lambda row: seconds(row[f"{part}_seconds"])
+        return lambda row: _or_nothing(row[f"{part}_seconds"], seconds)
 
     return table_cells(table, {
         "cell": lambda row: row["label"],
         "timing": lambda row: row["timing"],
+        "networks": lambda row: f"{row['n']:,} of {row['of_networks']:,}",
         "a network, s": lambda row: with_spread(row["wall_seconds"]),
         "all networks": lambda row: seconds(row["total"]),
         **{f"{part} %": share(part) for part in PARTS},
@@ -311,10 +325,13 @@ def _ledger_caption(table: pd.DataFrame) -> str:
     shares = ", ".join(f"{_share(dict(whole), part)} % {part}" for part in largest)
     cells, of_cells = len(table) - 1, table["of_cells"].iloc[0]
     drawn = f"the {cells} of {of_cells} cells that took most" if cells < of_cells else "every cell"
-    packed = (table["timing"][1:] == "packed").sum()
+    packed = whole["of_packed"]
     how = "each network alone on the machine" if not packed else (
-        f"{packed} of {counted(cells, 'cell')} trained in cohorts, whose time is shared out (packed)")  # fmt: skip
-    return (f"Wall clock of {counted(whole['n'], 'network')}, {seconds(whole['total'])} in all: {shares}. "
+        f"{packed} of {counted(of_cells, 'cell')} trained in cohorts, whose time is shared out (packed)")  # fmt: skip
+    networks = counted(whole["n"], "network")
+    if whole["n"] < whole["of_networks"]:
+        networks = f"{whole['n']:,} of {counted(whole['of_networks'], 'network')}, those of one environment"
+    return (f"Wall clock of {networks}, {seconds(whole['total'])} in all: {shares}. "
             f"Bars: the whole study and {drawn}; {how}.")  # fmt: skip
 
 
