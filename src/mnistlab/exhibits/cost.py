@@ -268,7 +268,7 @@ def wall_clock_table(known: "Evidence") -> pd.DataFrame:
         # A share of a cohort's time and a time alone have no mean.
         order.loc[0, "timing"] = "packed and alone"
         order.loc[0, [f"{part}_seconds" for part in PARTS]] = math.nan
-        mean: Estimate = order["wall_seconds"].iloc[0]
+        mean = order["wall_seconds"].iloc[0]
         none: Any = dataclasses.replace(mean, value=None, low=None, high=None)
         order.at[0, "wall_seconds"] = none
     packed = (known.ledger["timing"] == "packed").sum()
