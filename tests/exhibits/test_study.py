@@ -8,6 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from mnistlab.exhibits.base import Shown
+from mnistlab.exhibits.knobs import KNOBS
 from mnistlab.exhibits.study import (
     MOST_CELLS,
     MOST_PAIRS,
@@ -24,6 +25,7 @@ from mnistlab.visualization.style import figure_png
 from mnistlab.wording import effect_cells, share_cells
 
 BY_NAME = {exhibit.name: exhibit for exhibit in STUDY}
+KNOB = {exhibit.name: exhibit for exhibit in KNOBS}
 
 
 def uniform(width, depth=1, activation="relu", **rest):
@@ -130,7 +132,17 @@ def test_verdicts_are_the_first_findings_those_of_a_knob_together(lab_evidence):
         finding = found.iloc[row["rank"] - 1]
         assert (row["cell"], row["against"]) == (cells["cell"][finding["a"]], cells["cell"][finding["b"]])
         assert (row["difference"], row["low"]) == (finding["difference"].value, finding["difference"].low)
-        assert (row["verdict"], row["n"], row["runs"]) == (finding["verdict"], finding["seeds"], finding["runs"])
+        assert (row["verdict"], row["seeds"], row["runs"]) == (finding["verdict"], finding["seeds"], finding["runs"])
+        assert (row["n"], row["p_holm"]) == (len(finding["runs"]), finding["p_holm"])
+
+
+def test_a_knob_and_the_study_count_the_same_networks_of_a_pair(lab_evidence):
+    [pair] = Shown(KNOB["batch-norm"], lab_evidence).table.to_dict("records")
+    table = verdicts_table(lab_evidence)
+    [same] = table[table["knob"] == "batch_norm"].to_dict("records")
+    assert {pair["cell"], pair["against"]} == {same["cell"], same["against"]}
+    assert [same[name] for name in ("p_holm", "seeds", "n")] == [pair[name] for name in ("p_holm", "seeds", "n")]
+    assert (same["seeds"], same["n"]) == (5, 10)
 
 
 def test_verdicts_caption_counts_the_pairs_of_the_whole_study(lab_evidence):

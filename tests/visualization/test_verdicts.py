@@ -67,7 +67,8 @@ def test_the_legend_tells_the_networks_of_each_verdict(ax, table):
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names[0] == "margin (±0.2 points)"
     for verdict, rows in table.groupby("verdict"):
-        least, most = rows["n"].min(), rows["n"].max()
+        networks = rows["runs"].map(len)
+        least, most = networks.min(), networks.max()
         n = f"{least}" if least == most else f"{least} to {most}"
         assert f"{verdict} (n = {n})" in names
 

@@ -128,8 +128,8 @@ def _accuracy(row: Mapping[Any, Any]) -> str:
 # Every verdict
 
 
-_PAIR = ["knob", "cell", "against", "label", "label_against", "difference", "low", "high", "n", "p", "verdict",
-         "margin", "seeds_to_decide", "runs", "rank"]  # fmt: skip
+_PAIR = ["knob", "cell", "against", "label", "label_against", "difference", "low", "high", "seeds", "n",
+         "p_holm", "verdict", "margin", "seeds_to_decide", "runs", "rank"]  # fmt: skip
 
 
 def verdicts_table(known: "Evidence") -> pd.DataFrame:
@@ -139,8 +139,8 @@ def verdicts_table(known: "Evidence") -> pd.DataFrame:
     -------
     DataFrame
         knob, cell, against (ids), label, label_against, difference, low, high (fractions, the first cell less the
-        second), n (common seeds), p (adjusted), verdict, margin, seeds_to_decide, runs (ids), rank (from 1), of
-        findings (how many there are), better, worse, equivalent, undecided (pairs of the whole study).
+        second), seeds (common), n (networks of both cells), p_holm, verdict, margin, seeds_to_decide, runs (ids), rank
+        (from 1), findings (how many there are), better, worse, equivalent, undecided (pairs of the whole study).
     """
     if known.cells.empty:
         return pd.DataFrame(columns=_PAIR)
@@ -149,7 +149,8 @@ def verdicts_table(known: "Evidence") -> pd.DataFrame:
     rows = [
         (row["knob"], *(cells[name].iloc[row[side]] for name in ("cell", "label") for side in ("a", "b")),
          *ends(row["difference"]),
-         row["seeds"], row["p_holm"], row["verdict"], row["margin"], row["seeds_to_decide"], row["runs"], place)
+         row["seeds"], len(row["runs"]), row["p_holm"], row["verdict"], row["margin"], row["seeds_to_decide"],
+         row["runs"], place)
         for place, row in enumerate(found.to_dict("records"), start=1)
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=_PAIR)
@@ -164,8 +165,8 @@ def _verdicts_cells(table: pd.DataFrame) -> Cells:
         "is": lambda row: row["verdict"],
         "against": lambda row: row["label_against"],
         "points": lambda row: point_difference(_difference(row)),
-        "p": lambda row: p_value(row["p"]),
-        "seeds": lambda row: f"{row['n']:,}",
+        "p": lambda row: p_value(row["p_holm"]),
+        "seeds": lambda row: f"{row['seeds']:,}",
         "knob": lambda row: row["knob"],
         "rank": lambda row: f"{row['rank']}",
         "id": lambda row: row["cell"],

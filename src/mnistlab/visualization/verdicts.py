@@ -31,7 +31,7 @@ def draw_verdicts(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ----------
     table : DataFrame
         A row per pair, pairs of a knob together: knob, label, label_against, difference, low, high, margin
-        (fractions; the difference is the first cell's accuracy less the second's), verdict, n (seeds).
+        (fractions; the difference is the first cell's accuracy less the second's), verdict, n (networks of both).
     ax : Axes
 
     Returns
