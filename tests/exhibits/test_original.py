@@ -1,7 +1,9 @@
 """The course document's numbers beside ours: judged as `verify` judges them."""
 
+import dataclasses
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from mnistlab.analysis.claims import judge_claims
@@ -39,12 +41,12 @@ def test_widths_are_judged_as_verify_judges_the_document(shown, lab_evidence):
         assert (row["reason"], row["measured"]) == (claim.reason, claim.measured)
 
 
-def test_every_figure_has_a_row_with_its_network_and_source(shown, lab_evidence):
+def test_every_number_has_a_row_with_its_network_and_source(shown, lab_evidence):
     rows = {row["label"]: row for row in lab_evidence.results.rows.to_dict("records")}
-    for name, figures in (("original-widths", WIDTHS), ("original-depths", DEPTHS)):
+    for name, printed in (("original-widths", WIDTHS), ("original-depths", DEPTHS)):
         table = shown[name].table
-        assert list(dict.fromkeys(table["label"])) == [figure.network for figure in figures]
-        assert len(table) == 3 * len(figures)
+        assert list(dict.fromkeys(table["label"])) == [row.network for row in printed]
+        assert len(table) == 3 * len(printed)
         columns, texts = shown[name].cells
         for row, text in zip(table.to_dict("records"), texts, strict=True):
             ours = rows[row["label"]]
@@ -99,11 +101,24 @@ def test_networks_that_were_not_trained_here_are_unsupported_beside_one_that_was
     assert len(ax.containers[0].lines[0].get_xdata()) == 1
 
 
-def test_the_figures_are_those_of_the_document():
+def test_the_numbers_are_those_of_the_document():
     typed = [line.strip("| ").split(" | ") for line in DOCUMENT.splitlines()[3:]]
     ours = [(w.named.removesuffix(" nodes"), w.accuracy, w.training_time.removesuffix(" s"), w.parameters)
             for w in WIDTHS]  # fmt: skip
     assert [tuple(row) for row in typed] == ours
+
+
+def test_a_cell_with_a_network_that_trained_did_not_collapse_whatever_its_mean(plant_evidence):
+    known = plant_evidence([(Cell(Architecture((64,) * 4)), 0.1, ("done",) * 10)])
+    right = np.ones(known.digits.on.labels.size, dtype=bool)
+    right[:400] = False
+    runs = known.runs.copy()
+    runs.loc[0, "test_accuracy"], runs.at[0, "test_bits"] = right.mean(), np.packbits(right)
+    exhibit = Shown(BY_NAME["original-depths"], dataclasses.replace(known, runs=runs))
+    row = exhibit.table.set_index(["label", "quantity"]).loc[("4x64 relu", "accuracy")]
+    assert row["measured"].value < 0.2
+    assert not row["collapsed"]
+    assert exhibit.cells[0][:2] == ["network", "quantity"]
 
 
 def test_a_collapsed_cell_is_marked_and_flattens_nothing(plant_evidence):

@@ -10,7 +10,6 @@ import pandas as pd
 
 from mnistlab.analysis.claims import judge_claims, seconds_alone
 from mnistlab.analysis.estimate import Estimate
-from mnistlab.analysis.results import collapse_threshold
 from mnistlab.claim_tables import read_claims
 from mnistlab.exhibits.base import Exhibit, number
 from mnistlab.formatting import NOTHING, Cells, percent, seconds, size, table_cells, table_markdown, with_spread
@@ -28,7 +27,7 @@ _STATUSES = ("true", "inside band", "false", "unsupported")
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Printed:
     """A row of the document, its numbers as printed; empty where its table has no such column.
 
     Attributes
@@ -50,35 +49,35 @@ class Figures:
 
 
 WIDTHS = (
-    Figures("4 nodes", "1x4 relu", "85.2%", "12.3 s", parameters="3,214"),
-    Figures("32 nodes", "1x32 relu", "92.1%", "15.7 s", parameters="25,962"),
-    Figures("64 nodes", "1x64 relu", "94.5%", "18.2 s", parameters="51,914"),
-    Figures("128 nodes", "1x128 relu", "96.2%", "22.8 s", parameters="103,818"),
-    Figures("512 nodes", "1x512 relu", "97.1%", "35.6 s", parameters="415,242"),
-    Figures("2056 nodes", "1x2056 relu", "97.3%", "89.4 s", parameters="1,661,962"),
+    Printed("4 nodes", "1x4 relu", "85.2%", "12.3 s", parameters="3,214"),
+    Printed("32 nodes", "1x32 relu", "92.1%", "15.7 s", parameters="25,962"),
+    Printed("64 nodes", "1x64 relu", "94.5%", "18.2 s", parameters="51,914"),
+    Printed("128 nodes", "1x128 relu", "96.2%", "22.8 s", parameters="103,818"),
+    Printed("512 nodes", "1x512 relu", "97.1%", "35.6 s", parameters="415,242"),
+    Printed("2056 nodes", "1x2056 relu", "97.3%", "89.4 s", parameters="1,661,962"),
 )
 DEPTHS = (
-    Figures("Basic FFN", "1x64 relu, sklearn", "92.5%", "25s", memory="450MB"),
-    Figures("4-Layer DNN", "4x64 relu", "95.8%", "45s", memory="680MB"),
-    Figures("8-Layer DNN", "8x64 relu", "97.2%", "78s", memory="920MB"),
-    Figures("16-Layer DNN", "16x64 relu", "97.5%", "156s", memory="1.2GB"),
+    Printed("Basic FFN", "1x64 relu, sklearn", "92.5%", "25s", memory="450MB"),
+    Printed("4-Layer DNN", "4x64 relu", "95.8%", "45s", memory="680MB"),
+    Printed("8-Layer DNN", "8x64 relu", "97.2%", "78s", memory="920MB"),
+    Printed("16-Layer DNN", "16x64 relu", "97.5%", "156s", memory="1.2GB"),
 )
 
 
-def _rows(figures: Sequence[Figures]) -> "Callable[[Evidence], pd.DataFrame]":
+def _rows(document: Sequence[Printed]) -> "Callable[[Evidence], pd.DataFrame]":
     def table(known: "Evidence") -> pd.DataFrame:
         results = known.results.rows
         by_label = {row["label"]: row for row in results.to_dict("records") if row["seeds"]}
-        if not any(figure.network in by_label for figure in figures):
+        if not any(row.network in by_label for row in document):
             return pd.DataFrame(columns=_COLUMNS)
         written = table_markdown(
             ["network", "accuracy", "training time", "parameters", "memory"],
-            [[row.network, row.accuracy, row.training_time, row.parameters, row.memory] for row in figures],
+            [[row.network, row.accuracy, row.training_time, row.parameters, row.memory] for row in document],
         )
-        named = {figure.network: figure.named for figure in figures}
+        named = {row.network: row.named for row in document}
         rows = []
         for claim in judge_claims(read_claims(written), results):
-            label = next(network for network in named if network == claim.subject)
+            label = claim.subject
             row = by_label.get(label)
             alone = seconds_alone(row) if row and claim.quantity == "seconds" else 0.0
             rows.append([named[label], label, row["cell"] if row else "", claim.quantity, claim.claimed,
@@ -91,13 +90,13 @@ def _rows(figures: Sequence[Figures]) -> "Callable[[Evidence], pd.DataFrame]":
 
 def _collapsed(row: "Mapping[Any, Any] | None") -> bool:
     """Whether none of its networks trained."""
-    return bool(row and row["accuracy"].value < collapse_threshold(row["n_classes"]))
+    return bool(row and row["trained"] == 0)
 
 
 def _cells(table: pd.DataFrame) -> Cells:
     return table_cells(table, {
         "network": lambda row: row["named"],
-        "figure": lambda row: _QUANTITIES[row["quantity"]],
+        "quantity": lambda row: _QUANTITIES[row["quantity"]],
         "in the document": lambda row: _written(row["quantity"], row["claimed"]),
         "here": _here,
         "judgement": lambda row: row["status"],
