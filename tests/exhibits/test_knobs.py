@@ -149,7 +149,7 @@ def test_orders_are_sorted_by_accuracy_and_written_with_arrows(lab_evidence):
     assert set(table["group"]) == {"relu → sigmoid → tanh", "tanh → sigmoid → relu", "sigmoid → tanh → relu"}
     assert table["accuracy"].is_monotonic_decreasing
     assert f"{table['group'].iloc[0]} {percent(point_estimate(table.iloc[0]))} is highest" in exhibit.caption
-    assert f"{(table['accuracy'].iloc[0] - table['accuracy'].iloc[-1]) * 100:.2f} points apart" in exhibit.caption
+    assert "apart" not in exhibit.caption  # the range of many, which has no interval
     assert "verdicts on activation" in exhibit.caption
 
 
@@ -169,6 +169,7 @@ def test_combinations_are_sorted_by_parameters_and_hold_networks_of_one_budget(l
     assert own["group"] == "2x256, 269,322 parameters"
     highest = table.loc[table["accuracy"].idxmax()]
     assert f"{highest['label']} {percent(point_estimate(highest))} with {highest['parameters']:,}" in exhibit.caption
+    assert "fewest" not in exhibit.caption  # test digits would choose it
 
 
 def test_training_digits_carry_errors_and_the_law_of_the_analysis(lab_evidence):
@@ -226,6 +227,8 @@ def test_the_longest_plain_cell_is_drawn_and_every_cell_is_in_the_table(lab_evid
     assert patient["epochs"] == "50"
     assert patient["stopped by"] == "epochs 2, early stopping 3"
     assert "4x64 relu, 30 epochs: best after 7 of 30 epochs" in exhibit.caption
+    resolution = f"{100 * lab_evidence.results.resolution:.2f} points"
+    assert f"the resolution of test accuracy, {resolution}." in exhibit.caption
 
 
 def test_curves_end_where_not_all_networks_train_any_more_and_the_mean_end_is_marked(lab_evidence):

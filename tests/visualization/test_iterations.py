@@ -60,7 +60,7 @@ def test_the_resolution_hangs_below_the_best():
     ax = drawn(table())
     [band] = ax.patches
     assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((0.956, 0.96))
-    assert "resolution (0.40 points)" in legend(ax)
+    assert "resolution of test accuracy (0.40 points)" in legend(ax)
 
 
 def test_names_that_are_alike_when_shortened_are_written_longer():

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mnistlab.analysis.results import ResultsTable, other_settings
 from mnistlab.exhibits.base import MISSED, number, resolution_words
-from mnistlab.formatting import Cells, percent, point_estimate, points, shortened, table_cells
+from mnistlab.formatting import Cells, percent, point_estimate, shortened, table_cells
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import show_command
 
@@ -126,24 +126,20 @@ def order_caption(table: pd.DataFrame) -> str:
     if table.empty:
         return "No finished cells that differ in the order of their activations alone."
     highest, lowest = table.iloc[0], table.iloc[-1]
-    apart = points(highest["accuracy"] - lowest["accuracy"])
     return (f"Test accuracy in per cent by order of activations, {len(table)} orders of {highest['series']}"
-            f"{_left_out(table)}: {_named(highest, 'group')} is highest, {_named(lowest, 'group')} lowest, {apart} "
-            f"apart. Which two differ is said among the verdicts on activation. "
+            f"{_left_out(table)}: {_named(highest, 'group')} is highest, {_named(lowest, 'group')} lowest. "
+            "Which two differ is said among the verdicts on activation. "
             f"{resolution_words(table, MISSED)}")  # fmt: skip
 
 
 def combination_caption(table: pd.DataFrame) -> str:
-    """See `activation_caption`; and what the fewest parameters within the resolution of the highest are."""
+    """See `activation_caption`."""
     if table.empty:
         return "No finished cells that combine layers and nodes otherwise alike."
     highest, lowest = (table.loc[table["accuracy"].agg(which)] for which in ("idxmax", "idxmin"))
-    small = table[table["accuracy"] >= highest["accuracy"] - table["resolution"].fillna(0)].iloc[0]
     intro = f"Test accuracy in per cent of {len(table)} ways to combine layers and nodes{_left_out(table)}"
     ends = f"{_named(highest, 'label')} with {highest['parameters']:,} parameters is highest"
-    cheap = (f"fewest parameters within the resolution of it: {_named(small, 'label')} with {small['parameters']:,}, "
-             if small["cell"] != highest["cell"] else "")  # fmt: skip
-    return f"{intro}: {ends}, {cheap}{_named(lowest, 'label')} is lowest. {resolution_words(table, MISSED)}"
+    return f"{intro}: {ends}, {_named(lowest, 'label')} is lowest. {resolution_words(table, MISSED)}"
 
 
 def in_order(activations: Sequence[str]) -> str:

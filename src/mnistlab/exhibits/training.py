@@ -16,7 +16,7 @@ from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.split_law import predicted_error, split_laws, split_table
 from mnistlab.exhibits.arrangements import MOST_LETTERS, evenly
 from mnistlab.exhibits.base import number
-from mnistlab.formatting import NOTHING, Cells, counted, percent, shortened, spread, table_cells, with_spread
+from mnistlab.formatting import NOTHING, Cells, counted, percent, points, shortened, spread, table_cells, with_spread
 from mnistlab.tabulation import show_command
 
 MOST_CURVES, MOST_SAID = 6, 4
@@ -191,9 +191,15 @@ def iterations_caption(table: pd.DataFrame) -> str:
     left_out = int(table["left_out"].iloc[0])
     more = f" ({counted(left_out, 'more curve')} left out)" if left_out else ""
     intro = (f"Validation accuracy in per cent by epoch, mean over networks with 95 % bands{more}. "
-             f"Best epoch: the lowest validation loss.")  # fmt: skip
+             f"{_test_resolution(table)}Best epoch: the lowest validation loss.")  # fmt: skip
     said = "; ".join(map(_curve_said, drawn.head(MOST_SAID).to_dict("records")))
     return f"{intro} {said}{'; the others are in the table' if len(drawn) > MOST_SAID else ''}."
+
+
+def _test_resolution(table: pd.DataFrame) -> str:
+    """What the grey band is: verdicts, and so the resolution, are of test digits, whatever the axis shows."""
+    resolution = table["resolution"].iloc[0]
+    return f"Grey: the resolution of test accuracy, {points(resolution)}. " if resolution > 0 else ""
 
 
 def _curve_said(row: Mapping[Any, Any]) -> str:

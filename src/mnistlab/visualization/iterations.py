@@ -51,7 +51,7 @@ def draw_iterations(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.plot([], [], linestyle="none", marker="o", color=INK, label="best epoch")
     if (drawn["mark"] == "stopped").any():
         ax.plot([], [], linestyle="none", marker="X", color=INK, markerfacecolor="white", label="stopped early")
-    draw_resolution(ax, "y", drawn[drawn["mark"] != "stopped"])
+    draw_resolution(ax, "y", drawn[drawn["mark"] != "stopped"], "resolution of test accuracy")
     ax.set(xscale="log", xlabel="epoch", ylabel="validation accuracy")
     ticks = [tick for tick in _TICKS if tick <= drawn["epoch"].max()]
     ax.xaxis.set(major_locator=FixedLocator(ticks), minor_locator=NullLocator(),
