@@ -12,7 +12,7 @@ from mnistlab.analysis.cost import PARTS, pareto_set
 from mnistlab.exhibits.base import Shown
 from mnistlab.exhibits.cost import COSTS, MOST_BARS, pareto_table, probes_table, wall_clock_table
 from mnistlab.formatting import percent, seconds, spread
-from mnistlab.spec import Architecture, Cell
+from mnistlab.spec import Architecture, Cell, Training
 from mnistlab.visualization.style import figure_png
 
 BY_NAME = {exhibit.name: exhibit for exhibit in COSTS}
@@ -130,7 +130,26 @@ def test_the_captions_of_probes_carry_their_numbers(lab_evidence):
 def test_two_environments_are_two_series(lab_evidence):
     more = lab_evidence.measurements.assign(environment="f" * 16, seconds_per_step=0.002)
     known = dataclasses.replace(lab_evidence, measurements=pd.concat([more, lab_evidence.measurements]))
-    assert {"keras, eeeeee", "keras, ffffff"} < set(probes_table(known)["series"])
+    table = probes_table(known)
+    assert {"keras, eeeeee", "keras, ffffff"} < set(table["series"])
+    assert f"of {len(table) // 2} architectures" in BY_NAME["seconds-parameters"].caption(table)
+    assert f"Memory of {len(table) // 2} architectures" in BY_NAME["memory-parameters"].caption(table)
+
+
+def test_a_peak_on_an_accelerator_is_not_called_one_of_a_process(lab_evidence):
+    environments = lab_evidence.environments.assign(device="cuda:0")
+    known = dataclasses.replace(lab_evidence, environments=environments)
+    caption = BY_NAME["memory-parameters"].caption(probes_table(known).assign(peak_bytes=3e8))
+    assert "Peak of the accelerator's allocator: 300 MB to 300 MB." in caption
+    assert "process" not in caption
+
+
+def test_a_probe_is_named_by_the_cell_with_fewest_settings_off_their_default(plant_evidence):
+    long = uniform(64, training=Training(learning_rate=0.0123456789))  # one setting, in more letters
+    short = uniform(64, training=Training(l2=0.1, epochs=9))
+    known = plant_evidence([(short, 0.95, ("done",)), (long, 0.95, ("done",))])
+    assert set(probes_table(known)["label"]) == {long.label}
+    assert len(short.label) < len(long.label)
 
 
 def test_the_ledger_holds_the_whole_study_and_the_cells_that_took_most(lab_evidence):

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mnistlab.analysis.estimate import Estimate
 from mnistlab.exhibits.base import Shown
 from mnistlab.exhibits.original import ORIGINAL
 from mnistlab.visualization.original import draw_original
@@ -38,6 +39,16 @@ def test_both_accuracies_of_every_network_stand_side_by_side(shown, accuracy):
     assert (ours.lines[0].get_xdata() > document.get_xdata()).all()
     named = [text.get_text().replace("\n", " ") for text in ax.get_xticklabels()]
     assert named == accuracy["named"].tolist()
+
+
+def test_an_interval_that_was_not_measured_is_no_bar(shown):
+    rows = shown.table.copy()
+    place = rows.index[rows["quantity"] == "accuracy"][0]
+    rows.at[place, "measured"] = Estimate(rows["measured"][place].value, n=1)
+    ax = draw_original(rows, Figure().add_subplot())
+    ends = [segment for segment in ax.containers[0].lines[2][0].get_segments() if len(segment)]
+    assert len(ends) == (rows["quantity"] == "accuracy").sum() - 1
+    assert np.isnan([cap.get_ydata()[0] for cap in ax.containers[0].lines[1]]).all()
 
 
 def test_the_legend_tells_networks_and_resolution(shown, accuracy):

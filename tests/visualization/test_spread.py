@@ -62,7 +62,7 @@ def test_collapsed_networks_stand_at_the_edge_with_their_count(ax, table):
 def test_the_legend_counts_networks_and_tells_the_resolution(ax, table, lab_evidence):
     resolution = lab_evidence.results.resolution
     trained = (table["n"] - table["collapsed"]).sum()
-    assert set(legend(ax)) == {f"a network (n = {trained})", "mean and 95 % interval",
+    assert set(legend(ax)) == {f"a network (n = {trained})", "mean and 95 % interval (n = 1 to 5)",
                                "collapsed, off the scale (n = 5)",
                                f"resolution ({resolution * 100:.2f} points)"}  # fmt: skip
     band = ax.patches[0]

@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from mnistlab.analysis.estimate import Estimate
-from mnistlab.analysis.results import collapse_threshold, off_default
+from mnistlab.analysis.results import collapse_threshold, off_default, other_settings
 from mnistlab.analysis.verdicts import Verdicts
 
 
@@ -67,7 +67,9 @@ def of_knobs(found: Verdicts, runs: pd.DataFrame, knobs: tuple[str, ...], most: 
         then those with most seeds.
     """
     rows = found.rows[found.rows["knob"].isin(knobs)]
-    off = np.array([off_default(row) for row in found.cells.to_dict("records")], dtype=int)
+    off = np.array(
+        [off_default(tuple(other_settings(row).values())) for row in found.cells.to_dict("records")], dtype=int
+    )
     a, b = (rows[side].to_numpy(dtype=int) for side in ("a", "b"))
     order = {"open_": rows["verdict"] == "undecided", "off": off[a] + off[b], "fewer": -rows["seeds"]}
     chosen = rows.assign(**order).sort_values(list(order), kind="stable", ignore_index=True).head(most)

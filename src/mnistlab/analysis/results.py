@@ -135,11 +135,6 @@ def other_settings(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list | tuple) else None if pd.isna(v) else v for name, v in values.items()}
 
 
-def off_default(row: Mapping[Any, Any]) -> int:
-    """How many of `other_settings` are not at their default."""
-    return _off_default(tuple(other_settings(row).values()))
-
-
 def _runs_by_cell(runs: pd.DataFrame) -> dict[str, _Runs]:
     found: dict[str, _Runs] = {}
     for run in runs.sort_values("seed", kind="stable").to_dict("records"):
@@ -246,7 +241,7 @@ def _family_table(
     drawn = {key: _series(pd.DataFrame(points, columns=columns), axis)
              for key, points in families.items() if len(points) > 1}  # fmt: skip
     # max keeps the first of equals, and families are in study order.
-    best = max(drawn, key=lambda key: (len(drawn[key]), -_off_default(key[1:])), default=None)
+    best = max(drawn, key=lambda key: (len(drawn[key]), -off_default(key[1:])), default=None)
     return pd.DataFrame(columns=columns) if best is None else drawn[best]
 
 
@@ -266,6 +261,7 @@ def _point(row: dict[Hashable, Any], smallest: float | None) -> dict[str, Any]:
             "resolution": np.nan if smallest is None else smallest}  # fmt: skip
 
 
-def _off_default(settings: tuple[Any, ...]) -> int:
+def off_default(settings: tuple[Any, ...]) -> int:
+    """How many of these, the values of `other_settings` in their order, are not at their default."""
     defaults = other_settings(_DEFAULTS).values()
     return sum(value != default for value, default in zip(settings, defaults, strict=True))

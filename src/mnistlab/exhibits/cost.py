@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mnistlab.analysis.cost import PARTS, ledger_table, pareto_set
+from mnistlab.analysis.results import off_default, other_settings
 from mnistlab.exhibits.base import Exhibit, ends, number, resolution_words, share_words
 from mnistlab.formatting import (
     NOTHING,
@@ -129,13 +130,15 @@ def probes_table(known: "Evidence") -> pd.DataFrame:
         A row per architecture and environment: series (framework, with the environment where there are several), cell
         and label of the cell that has it, parameters, depth, seconds (of a step), overhead, overhead_low,
         overhead_high (of any step of the framework, by the law of time), law_seconds, ruled_by, peak_bytes, state_bytes
-        (parameters, gradients, optimizer), runs (of that cell), networks. NaN where not known.
+        (parameters, gradients, optimizer), device ("cpu" or an accelerator), runs (of that cell), networks. NaN where
+        not known.
     """
     cells = known.results.rows
     if cells.empty or known.measurements.empty or not cells["seeds"].any():
         return pd.DataFrame(columns=_PROBED)
-    # Of cells with one architecture that with the shortest name, the one nearest to the defaults.
-    first = cells[cells["seeds"] > 0].sort_values("label", key=lambda labels: labels.str.len(), kind="stable")
+    # Of cells with one architecture the one nearest to the defaults.
+    off = [off_default(tuple(other_settings(row).values())) for row in cells.to_dict("records")]
+    first = cells.assign(off=off)[cells["seeds"] > 0].sort_values("off", kind="stable")
     first = first.drop_duplicates("architecture_key")
     first = first[["architecture_key", "cell", "label", "parameters", "hidden_layer_sizes", "runs", "seeds"]]
     # As the law of time: the last probe of an architecture in an environment.
@@ -155,13 +158,15 @@ def probes_table(known: "Evidence") -> pd.DataFrame:
         table[name] = [math.nan if floor is None else number(getattr(floor, end)) for floor in floors]
     table = table.rename(columns={"seconds_per_step": "seconds", "parameter_bytes": "state_bytes", "seeds": "networks"})
     table["depth"] = table["hidden_layer_sizes"].map(len)
+    devices = dict(zip(known.environments["id"], known.environments["device"], strict=True))
+    table["device"] = [devices.get(environment, "cpu") for environment in table["environment"]]
     numbers = ["seconds", "law_seconds", "peak_bytes", "state_bytes"]
     table[numbers] = table[numbers].astype(float)
     return table.sort_values(["series", "parameters"], kind="stable", ignore_index=True)[_PROBED]
 
 
 _PROBED = ["series", "cell", "label", "parameters", "depth", "seconds", "overhead", "overhead_low", "overhead_high",
-           "law_seconds", "ruled_by", "peak_bytes", "state_bytes", "runs", "networks"]  # fmt: skip
+           "law_seconds", "ruled_by", "peak_bytes", "state_bytes", "device", "runs", "networks"]  # fmt: skip
 
 
 def _timed(known: "Evidence") -> pd.DataFrame:
@@ -188,7 +193,10 @@ def _seconds_caption(table: pd.DataFrame) -> str:
     quick, slow = (table.iloc[place] for place in (table["seconds"].argmin(), table["seconds"].argmax()))
     ends = "; ".join(f"{word}: {row['label']}, {seconds(row['seconds'])}"
                      for word, row in (("quickest", quick), ("slowest", slow)))  # fmt: skip
-    parts = [f"Time of a training step of {counted(len(table), 'architecture')}, each alone on the machine; {ends}."]
+    parts = [
+        f"Time of a training step of {counted(table['cell'].nunique(), 'architecture')}, each alone on the machine; "
+        f"{ends}."
+    ]
     for name, own in table.groupby("series", sort=False):
         floor = own.iloc[0]
         if floor["overhead"] > 0:
@@ -223,11 +231,13 @@ def _memory_caption(table: pd.DataFrame) -> str:
     largest = table.iloc[table["parameters"].argmax()]
     state = _or_nothing(largest["state_bytes"], size)
     told = f"State (parameters, gradients, optimizer), counted exactly: {state} for the largest, {largest['label']}."
-    parts = [f"Memory of {counted(len(table), 'architecture')}.", told]
-    measured = table["peak_bytes"].dropna()
-    parts.append(f"Peak of a fresh process beyond its imports: {size(measured.min())} to {size(measured.max())}."
-                 if len(measured) else f"Peak memory: {NOT_MEASURABLE}.")  # fmt: skip
-    return " ".join(parts)
+    parts = [f"Memory of {counted(table['cell'].nunique(), 'architecture')}.", told]
+    measured = table[table["peak_bytes"].notna()]
+    for on_cpu, whose in ((True, "a fresh process beyond its imports"), (False, "the accelerator's allocator")):
+        own = measured.loc[(measured["device"] == "cpu") == on_cpu, "peak_bytes"]
+        if len(own):
+            parts.append(f"Peak of {whose}: {size(own.min())} to {size(own.max())}.")
+    return " ".join(parts if len(measured) else [*parts, f"Peak memory: {NOT_MEASURABLE}."])
 
 
 def _or_nothing(value: float, write: Callable[[float], str], nothing: str = NOTHING) -> str:

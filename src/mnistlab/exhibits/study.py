@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mnistlab.analysis.results import collapse_threshold, other_settings
+from mnistlab.analysis.results import collapse_threshold, off_default, other_settings
 from mnistlab.analysis.sensitivity import varying_knobs
 from mnistlab.exhibits.base import Exhibit, ends, number, resolution_words, share_words
 from mnistlab.formatting import NOTHING, Cells, counted, percent, point_estimate, points, table_cells
@@ -367,20 +367,19 @@ def grid_table(known: "Evidence") -> pd.DataFrame:
         blocks = families.setdefault((row["framework"], *other_settings(row).values()), {})
         place = row["hidden_layer_sizes"][0], len(row["hidden_layer_sizes"])
         blocks.setdefault(row["activations"][0], {})[place] = row
-    found = [_full_blocks(blocks) for blocks in families.values()]
-    largest = max(map(len, found), default=0)
-    same = [tiles for tiles in found if len(tiles) == largest]
+    found = {key: _full_blocks(blocks) for key, blocks in families.items()}
+    largest = max(map(len, found.values()), default=0)
+    same = {key: tiles for key, tiles in found.items() if len(tiles) == largest}
     columns = ["width", "depth", "activation", "cell", "label", "runs", "accuracy", "low", "high", "n", "collapsed",
                "resolution", "others"]  # fmt: skip
-    if not largest or not any(row["seeds"] for tiles in same for *_, row in tiles):
+    if not largest or not any(row["seeds"] for tiles in same.values() for *_, row in tiles):
         return pd.DataFrame(columns=columns)
-    # The shortest labels have the fewest settings off their default; with networks, before all.
-    best = max(same, key=lambda tiles: (sum(row["seeds"] > 0 for *_, row in tiles),
-                                        -min(len(row["label"]) for *_, row in tiles)))  # fmt: skip
+    # With networks, before all.
+    best = max(same, key=lambda key: (sum(row["seeds"] > 0 for *_, row in same[key]), -off_default(key[1:])))
     return pd.DataFrame(
         [(width, depth, activation, row["cell"], row["label"], row["runs"], *ends(row["accuracy_trained"]),
           row["seeds"], row["collapsed"], number(known.results.resolution), len(same) - 1)
-         for width, depth, activation, row in best], columns=columns)  # fmt: skip
+         for width, depth, activation, row in same[best]], columns=columns)  # fmt: skip
 
 
 def _full_blocks(

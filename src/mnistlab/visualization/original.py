@@ -41,7 +41,7 @@ def draw_original(table: "pd.DataFrame", ax: "Axes") -> "Axes":
             np.array([np.nan if (end := getattr(measured, name)) is None else end for measured in shown["measured"]])
             for name in ("value", "low", "high")
         )
-        ax.errorbar(shown.index + _ASIDE, value, yerr=np.nan_to_num([value - low, high - value]), color=OKABE_ITO[0],
+        ax.errorbar(shown.index + _ASIDE, value, yerr=[value - low, high - value], color=OKABE_ITO[0],
                     marker="o", markersize=6, capsize=3, linestyle="none",
                     label=f"measured here ({count(shown['networks'])})")  # fmt: skip
         draw_resolution(ax, "y", shown.assign(accuracy=value))

@@ -7,6 +7,7 @@ import pandas as pd
 
 from mnistlab.visualization.axes import (
     accuracy_axis,
+    count,
     draw_resolution,
     legend_below,
     name_rows,
@@ -45,7 +46,8 @@ def draw_seeds(table: pd.DataFrame, ax: "Axes") -> "Axes":
                 markeredgewidth=0, label=f"a network (n = {len(shares):,})")  # fmt: skip
         spread = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
         ax.errorbar(table["accuracy"], range(len(table)), xerr=spread, linestyle="none", marker="D", markersize=4.5,
-                    capsize=2.5, color=OKABE_ITO[1], label="mean and 95 % interval")  # fmt: skip
+                    capsize=2.5, color=OKABE_ITO[1],
+                    label=f"mean and 95 % interval ({count([len(own) for own in rows if len(own)])})")  # fmt: skip
         singles = pd.DataFrame({"accuracy": shares, "low": shares, "high": shares})
         accuracy_axis(ax, "x", pd.concat([table[["accuracy", "low", "high"]], singles]))
         draw_resolution(ax, "x", table)
