@@ -193,10 +193,8 @@ def _seconds_caption(table: pd.DataFrame) -> str:
     quick, slow = (table.iloc[place] for place in (table["seconds"].argmin(), table["seconds"].argmax()))
     ends = "; ".join(f"{word}: {row['label']}, {seconds(row['seconds'])}"
                      for word, row in (("quickest", quick), ("slowest", slow)))  # fmt: skip
-    parts = [
-        f"Time of a training step of {counted(table['cell'].nunique(), 'architecture')}, each alone on the machine; "
-        f"{ends}."
-    ]
+    probed = counted(table["cell"].nunique(), "architecture")
+    parts = [f"Time of a training step of {probed}, each alone on the machine; {ends}."]
     for name, own in table.groupby("series", sort=False):
         floor = own.iloc[0]
         if floor["overhead"] > 0:
