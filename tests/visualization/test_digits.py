@@ -64,7 +64,7 @@ def test_a_matrix_names_classes_and_networks_whatever_their_names(tables):
     table = tables["confusion"].assign(true_name=lambda rows: [hostile[c] for c in rows["true"]])
     figure = Figure()
     ax = draw_confusion(table, figure.add_subplot())
-    assert [text.get_text() for text in ax.get_yticklabels()][:3] == ["<img src=x …", "$x_1^{$", "a" * 11 + "…"]
+    assert [text.get_text() for text in ax.get_yticklabels()][:3] == ["<img src=x…", "$x_1^{$", "a" * 11 + "…"]
     assert figure.axes[1].get_ylabel() == "digits a network misreads (n = 5)"
     figure_png(figure)
 
