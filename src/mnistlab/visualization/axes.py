@@ -20,6 +20,8 @@ _STEEP = 4  # errors that differ by more than this factor are drawn on a logarit
 _TICKS = (1, 1.5, 2, 3, 4, 5, 7)
 _ROOM = {"x": 0.14, "y": 0.055}  # of the axis, that a tick's number takes
 
+_NARROW, _WIDE = 22, 41  # characters of a name of which three, two stand side by side in a legend
+
 Which = Literal["x", "y"]
 
 
@@ -148,15 +150,21 @@ def name_rows(ax: "Axes", places: Sequence[int], names: Sequence[str], headings:
     ax.set_ylim(max(ticks, default=0) + 0.7, min(ticks, default=0) - 0.7)
 
 
-def legend_below(ax: "Axes", columns: int = 2, *, below: float = 3.6, handles: list[Any] | None = None,
+def legend_below(ax: "Axes", columns: int | None = None, *, below: float = 4.3, handles: list[Any] | None = None,
                  middle: Literal["figure", "axes"] = "figure") -> None:  # fmt: skip
-    """A legend in the middle of the figure or of the axes, `below` font sizes under these, however high they are."""
+    """A legend in the middle of the figure or of the axes, `below` font sizes under these, however high they are.
+
+    As many columns as fit, where none are told; its names are no formulas.
+    """
     from matplotlib.transforms import blended_transform_factory
 
     shown, names = ax.get_legend_handles_labels() if handles is None else (handles, [h.get_label() for h in handles])
     figure = ax.get_figure(root=True)
     if not shown or figure is None:
         return
+    if columns is None:
+        longest = max(map(len, names))
+        columns = 3 if longest <= _NARROW else 2 if longest <= _WIDE else 1
     across = figure.transFigure if middle == "figure" else ax.transAxes
     legend = ax.legend(shown, names, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, fontsize="small",
                        bbox_transform=blended_transform_factory(across, ax.transAxes),

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mnistlab.visualization.axes import count, draw_resolution, percent_ticks, rule
+from mnistlab.visualization.axes import count, draw_resolution, legend_below, percent_ticks, rule
 from mnistlab.visualization.style import INK, LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ASIDE = 0.012  # of the axis, between two series: no interval hides another of the same place
-_NARROW, _WIDE = 22, 41  # characters of a name of which three, two stand side by side in a legend
-_BELOW = 0.55  # inches from the axis to the legend: its ticks and its name stand between
 _NAMED = 4  # collapsed cells named at the foot; more are counted
 _STEP = 0.055  # of the axis, between two names there
 
@@ -70,19 +68,6 @@ def _draw_curves(table: "pd.DataFrame", ax: "Axes", axis: str, words: str) -> "A
     percent_ticks(ax.yaxis)
     legend_below(ax)
     return ax
-
-
-def legend_below(ax: "Axes") -> None:
-    """The legend under the axes' label, in as many columns as fit; its names are no formulas."""
-    from matplotlib.transforms import ScaledTranslation
-
-    names = ax.get_legend_handles_labels()[1]
-    columns = 3 if max(map(len, names), default=0) <= _NARROW else 2 if max(map(len, names)) <= _WIDE else 1
-    below = ScaledTranslation(0, -_BELOW, ax.figure.dpi_scale_trans)
-    legend = ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + below, ncols=columns,
-                       fontsize="small", borderaxespad=0)  # fmt: skip
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def networks_text(table: "pd.DataFrame") -> str:

@@ -10,8 +10,8 @@ import numpy as np
 from rich.cells import cell_len
 
 from mnistlab.formatting import counted, shortened
-from mnistlab.visualization.axes import rule
-from mnistlab.visualization.curves import legend_below, networks_text
+from mnistlab.visualization.axes import legend_below, rule
+from mnistlab.visualization.curves import networks_text
 from mnistlab.visualization.style import BAND, INK, VERDICT_LOOKS
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnistlab.formatting import counted, printable, shortened
-from mnistlab.visualization.axes import count, draw_resolution, percent_ticks, rule
+from mnistlab.visualization.axes import count, draw_resolution, legend_below, percent_ticks, rule
 from mnistlab.visualization.style import BAND, INK, OKABE_ITO, SIZE
 
 if TYPE_CHECKING:
@@ -114,9 +114,7 @@ def draw_reliability(table: "pd.DataFrame", ax: "Axes") -> "Axes":
         axis.set(major_locator=LogLocator(numticks=5), minor_locator=NullLocator(),
                  major_formatter=FuncFormatter(lambda left, _: _sureness(left)))  # fmt: skip
     rule(ax)
-    legend = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, fontsize="small")
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    legend_below(ax)
     return ax
 
 
@@ -144,7 +142,7 @@ def draw_votes(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.xaxis.set_major_locator(MaxNLocator(6))
     percent_ticks(ax.xaxis)
     rule(ax, "x")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize="small")
+    legend_below(ax)
     return ax
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlab.formatting import shortened
-from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
-from mnistlab.visualization.curves import clean_range, collapsed_text, legend_below, networks_text, off_scale
+from mnistlab.visualization.axes import draw_resolution, legend_below, percent_ticks, rule
+from mnistlab.visualization.curves import clean_range, collapsed_text, networks_text, off_scale
 from mnistlab.visualization.style import INK, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:

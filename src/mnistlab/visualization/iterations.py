@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlab.formatting import shortened
-from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
-from mnistlab.visualization.curves import legend_below
+from mnistlab.visualization.axes import draw_resolution, legend_below, percent_ticks, rule
 from mnistlab.visualization.style import INK, LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:

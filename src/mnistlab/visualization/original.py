@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlab.formatting import printable
-from mnistlab.visualization.axes import count, draw_resolution, percent_ticks, rule
+from mnistlab.visualization.axes import count, draw_resolution, legend_below, percent_ticks, rule
 from mnistlab.visualization.style import INK, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -56,5 +56,5 @@ def draw_original(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.set(xlim=(-0.5, len(drawn) - 0.5), ylabel="test accuracy")
     percent_ticks(ax.yaxis)
     rule(ax, "y")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize="small")
+    legend_below(ax)
     return ax

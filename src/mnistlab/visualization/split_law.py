@@ -4,8 +4,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 from mnistlab.formatting import shortened
-from mnistlab.visualization.axes import draw_resolution, percent_ticks, rule
-from mnistlab.visualization.curves import legend_below, networks_text
+from mnistlab.visualization.axes import draw_resolution, legend_below, percent_ticks, rule
+from mnistlab.visualization.curves import networks_text
 from mnistlab.visualization.style import LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ def draw_verdicts(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):+g}" if share else "0"))
     ax.set_xlabel(words)
     rule(ax, "x")
-    legend_below(ax, below=5.2 if "\n" in words else 3.6)
+    legend_below(ax, below=5.6 if "\n" in words else 4.3)
     return ax
 
 
