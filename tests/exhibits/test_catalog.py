@@ -63,11 +63,14 @@ def test_every_exhibit_has_rows_of_text_each_with_its_source_a_drawing_and_a_cap
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.name)
-def test_every_exhibit_of_an_unstarted_study_says_that_there_is_nothing(exhibit, plant_evidence):
+def test_every_exhibit_of_an_unstarted_study_and_of_none_says_that_there_is_nothing(exhibit, plant_evidence):
     planned = plant_evidence([(Cell(Architecture((64,))), 0.9, ("planned",) * 3)])
-    shown = Shown(exhibit, replace(planned, measurements=planned.measurements.iloc[:0]))
-    assert shown.caption.startswith("No ")
-    assert shown.svg == ""
+    unmeasured = replace(planned, measurements=planned.measurements.iloc[:0])
+    for shown in (Shown(exhibit, unmeasured), Shown(exhibit, plant_evidence([]))):
+        assert shown.caption.startswith("No ")
+        assert shown.svg == ""
+    assert shown.table.empty
+    assert shown.cells[1] == []
 
 
 def test_captions_carry_the_numbers_of_their_tables(lab_evidence):

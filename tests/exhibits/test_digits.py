@@ -61,15 +61,6 @@ def test_every_exhibit_of_digits_has_rows_texts_a_caption_and_sources(shown, lab
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_a_study_without_finished_networks_has_nothing_to_show(plant_evidence, name):
-    exhibit = Shown(BY_NAME[name], plant_evidence([(cell(64), 0.9, ("planned",) * 3)]))
-    assert exhibit.table.empty
-    assert exhibit.caption.startswith("No ")
-    assert exhibit.cells[1] == []
-    assert exhibit.figure() is None
-
-
-@pytest.mark.parametrize("name", BY_NAME)
 def test_a_single_network_is_shown_where_one_can_say_anything(plant_evidence, name):
     exhibit = Shown(BY_NAME[name], plant_evidence([(cell(64), 0.9, ("done",))]))
     assert exhibit.table.empty == (name == "flipping-digits")

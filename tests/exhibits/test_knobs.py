@@ -75,13 +75,6 @@ def test_a_study_without_finished_networks_has_nothing_to_show_and_says_so(name,
     assert exhibit.caption.startswith("No ")
 
 
-def test_a_store_without_any_study_has_nothing_to_show(plant_evidence):
-    known = plant_evidence([])
-    for name in BY_NAME:
-        assert shown(name, known).table.empty
-        assert shown(name, known).caption.startswith("No ")
-
-
 @pytest.mark.parametrize("name", WITH_ROWS)
 def test_a_drawing_is_not_blank(name, lab_evidence):
     image = picture(shown(name, lab_evidence).figure())

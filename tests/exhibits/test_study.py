@@ -64,14 +64,6 @@ def test_every_drawing_is_more_than_a_blank_picture(exhibit, grid):
 
 
 @pytest.mark.parametrize("exhibit", STUDY, ids=lambda exhibit: exhibit.name)
-def test_a_study_without_any_cell_has_nothing_to_show(exhibit, plant_evidence):
-    shown = Shown(exhibit, plant_evidence([]))
-    assert shown.table.empty
-    assert shown.cells[1] == []
-    assert shown.caption.startswith("No ")
-
-
-@pytest.mark.parametrize("exhibit", STUDY, ids=lambda exhibit: exhibit.name)
 @pytest.mark.parametrize(
     "statuses", [("planned",) * 3, ("done",), ("done",) * 3], ids=["not begun", "one seed", "three"]
 )
