@@ -137,8 +137,8 @@ def test_a_peak_on_an_accelerator_is_not_called_one_of_a_process(lab_evidence):
 
 
 def test_a_probe_is_named_by_the_cell_with_fewest_settings_off_their_default(plant_evidence):
-    long = uniform(64, training=Training(learning_rate=0.0123456789))  # one setting, in more letters
-    short = uniform(64, training=Training(l2=0.1, epochs=9))
+    long = uniform(64, training=Training(learning_rate=1.2345e-5))  # one setting, in more letters
+    short = uniform(64, training=Training(l2=1.0, epochs=9))
     known = plant_evidence([(short, 0.95, ("done",)), (long, 0.95, ("done",))])
     assert set(probes_table(known)["label"]) == {long.label}
     assert len(short.label) < len(long.label)

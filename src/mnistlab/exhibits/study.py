@@ -298,23 +298,22 @@ def effects_table(known: "Evidence") -> pd.DataFrame:
         if row["knob"] in kept:
             level, mean = str(setting(row["knob"], row["level"])), row["accuracy"]
             rows.append((row["knob"], level, *ends(mean), row["cells"] * found.seeds, row["cells"], found.method,
-                         number(known.results.resolution), runs_at[row["knob"], level],
+                         number(known.results.resolution), runs_at[row["knob"], row["level"]],
                          len(effects)))  # fmt: skip
     table = pd.DataFrame(rows, columns=_EFFECT)
     return table.sort_values("knob", key=lambda knobs: knobs.map(kept.index), kind="stable", ignore_index=True)
 
 
-def _runs_by_level(known: "Evidence") -> dict[tuple[str, str], tuple[str, ...]]:
+def _runs_by_level(known: "Evidence") -> dict[tuple[str, Any], tuple[str, ...]]:
     """The networks that the means are of: those of the cells and seeds that the analysis used."""
     used, cells = known.sensitivity, known.cells
     own = known.runs[known.runs["cell"].isin(used.cell_ids) & known.runs["seed"].isin(used.seed_numbers)]
     runs = {str(cell): tuple(ids) for cell, ids in own.sort_values("seed", kind="stable").groupby("cell")["run"]}
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    found: dict[tuple[str, Any], tuple[str, ...]] = {}
     knobs = varying_knobs(cells[cells["cell"].isin(used.cell_ids)])
     for name in knobs:
         for cell, level in knobs[name].items():
-            place = str(name), str(setting(name, level))
-            found[place] = (*found.get(place, ()), *runs.get(str(cell), ()))
+            found[str(name), level] = (*found.get((str(name), level), ()), *runs.get(str(cell), ()))
     return found
 
 
