@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -78,6 +79,25 @@ def test_captions_carry_the_numbers_of_their_tables(lab_evidence):
     assert f"Best on validation digits: 1x2056 relu; its test accuracy in per cent is {percent(best)}." in BY_NAME[
         "results"
     ].caption(lab_evidence.results.rows)
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("width", "lowest: 1x16 relu, {} (2 of 5 collapsed)."), ("activation", "relu {} (2 of 5 collapsed) lowest"),
+    ("combination", "1x16 relu {} (2 of 5 collapsed) is lowest."), ("verdicts", "points (2 of 10 collapsed)."),
+    ("pareto-parameters", "1x16 relu, {} (2 of 5 collapsed) at"), ("results", "is {} (2 of 5 collapsed)."),
+])  # fmt: skip
+def test_no_caption_hides_that_networks_of_a_cell_it_names_collapsed(plant_evidence, name, words):
+    shapes = [(16,), (64,), (16, 16), (32, 16)] if name != "results" else [(16,)]
+    cells = [Cell(Architecture(sizes, activation)) for sizes in shapes for activation in ("relu", "tanh")]
+    cells = cells if name in ("activation", "pareto-parameters") else [each for each in cells if "relu" in each.label]
+    known = plant_evidence([(each, 0.97, ("done",) * 5) for each in cells])
+    runs, guess = known.runs.copy(), np.packbits(np.arange(1000) % 10 == 0)
+    for place in runs.index[runs["cell"] == cells[0].id][:2]:
+        runs.at[place, "test_bits"] = guess
+        runs.loc[place, "test_accuracy"] = 0.1
+    known = replace(known, runs=runs)
+    [accuracy] = known.results.rows.loc[known.results.rows["cell"] == cells[0].id, "accuracy"]
+    assert words.format(percent(accuracy)) in Shown(BY_NAME[name], known).caption
 
 
 def test_a_row_that_is_a_cell_shows_one_of_its_networks(lab_evidence):

@@ -117,7 +117,10 @@ def test_a_cell_with_a_network_that_trained_did_not_collapse_whatever_its_mean(p
     exhibit = Shown(BY_NAME["original-depths"], dataclasses.replace(known, runs=runs))
     row = exhibit.table.set_index(["label", "quantity"]).loc[("4x64 relu", "accuracy")]
     assert row["measured"].value < 0.2
-    assert not row["collapsed"]
+    assert (row["collapsed"], row["networks"]) == (9, 10)
+    ax = exhibit.figure().axes[0]
+    assert [text.get_text() for text in ax.texts] == ["9 of 10 collapsed"]
+    assert ax.containers[0].lines[0].get_ydata() == pytest.approx([row["measured"].value])
     assert exhibit.cells[0][:2] == ["network", "quantity"]
 
 

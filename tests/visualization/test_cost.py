@@ -68,10 +68,23 @@ def test_numbers_of_neighbours_do_not_overlap(table):
 
 def test_collapsed_cells_stand_at_the_foot_and_do_not_flatten_the_scale(ax, table):
     lost = table[table["collapsed"] == table["n"]]
-    [foot] = [line for line in ax.lines if line.get_label().startswith("all collapsed")]
+    [foot] = [line for line in ax.lines if line.get_label().startswith("collapsed")]
     assert foot.get_xdata() == pytest.approx(lost["cost"])
     assert ax.get_ylim()[0] > 0.5
-    assert "all collapsed, off the scale (n = 5)" in legend(ax)
+    assert "collapsed, off the scale (n = 5)" in legend(ax)
+
+
+@pytest.mark.parametrize(("accuracy", "off"), [(0.8, True), (0.975, False)])
+def test_a_cell_that_partly_collapsed_is_marked_and_sets_no_scale(table, accuracy, off):
+    rows = table.copy()
+    place = rows.index[~rows["pareto"] & (rows["collapsed"] == 0)][0]
+    rows.loc[place, ["accuracy", "low", "high", "collapsed"]] = [accuracy, 0.1, 1.0, 1]
+    plain, ax = (draw_pareto(each, Figure().add_subplot(), "parameters") for each in (table.drop(place), rows))
+    assert ax.get_ylim() == pytest.approx(plain.get_ylim(), rel=0.01)
+    said = [text.get_text().strip() for text in ax.texts if "collapsed" in text.get_text()]
+    assert said == ["80.0 %, 1 of 5 collapsed" if off else "1 of 5 collapsed"]
+    [foot] = [line for line in ax.lines if line.get_label().startswith("collapsed")]
+    assert (rows["cost"][place] in foot.get_xdata()) == off
 
 
 def test_the_resolution_hangs_below_the_best_cell(ax, table):

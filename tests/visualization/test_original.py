@@ -61,6 +61,19 @@ def test_an_interval_that_was_not_measured_is_no_bar(shown):
     assert np.isnan([cap.get_ydata()[0] for cap in ax.containers[0].lines[1]]).all()
 
 
+@pytest.mark.parametrize(("accuracy", "off"), [(0.8, True), (0.975, False)])
+def test_a_cell_that_partly_collapsed_is_marked_and_sets_no_scale(shown, accuracy, off):
+    rows = shown.table.copy()
+    place = rows.index[rows["quantity"] == "accuracy"][-1]
+    rows.at[place, "measured"] = Estimate(accuracy, 0.1, 1.0, n=5)
+    rows.loc[place, "collapsed"] = 1
+    ax = draw_original(rows, Figure().add_subplot())
+    assert ax.get_ylim()[0] > 0.8
+    [said] = [text.get_text().replace("\n", " ") for text in ax.texts]
+    assert said == ("80.0 % 1 of 5 collapsed" if off else "1 of 5 collapsed")
+    assert ("collapsed, off the scale" in legend(ax)) == off
+
+
 def test_the_legend_tells_networks_and_resolution(shown, accuracy):
     ax = draw_original(shown.table, Figure().add_subplot())
     resolution, top = accuracy["resolution"].iloc[0], max(measured.value for measured in accuracy["measured"])

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from mnistlab.analysis.results import ResultsTable, other_settings
-from mnistlab.exhibits.base import MISSED, number, resolution_words
+from mnistlab.exhibits.base import MISSED, collapsed_words, number, resolution_words
 from mnistlab.formatting import Cells, percent, point_estimate, shortened, table_cells
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import show_command
@@ -149,7 +149,8 @@ def in_order(activations: Sequence[str]) -> str:
 
 
 def _named(row: "pd.Series[Any]", name: str) -> str:
-    return f"{shortened(row[name], MOST_LETTERS)} {percent(point_estimate(dict(row)))}"
+    accuracy = f"{percent(point_estimate(dict(row)))}{collapsed_words(row['collapsed'], row['n'])}"
+    return f"{shortened(row[name], MOST_LETTERS)} {accuracy}"
 
 
 def _left_out(table: pd.DataFrame) -> str:

@@ -22,6 +22,11 @@ MISSED = ": many smaller differences are missed"
 Section = Literal["original", "knobs", "study", "costs", "digits", "cells"]
 
 
+def collapsed_words(collapsed: int, networks: int) -> str:
+    """Behind an accuracy in a caption: ` (2 of 5 collapsed)`; nothing where every network trained (rule M12)."""
+    return f" ({collapsed:,} of {networks:,} collapsed)" if collapsed else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Exhibit:
     """One thing to show.

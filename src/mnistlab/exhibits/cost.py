@@ -10,7 +10,7 @@ import pandas as pd
 
 from mnistlab.analysis.cost import PARTS, ledger_table, pareto_set
 from mnistlab.analysis.results import off_default, other_settings
-from mnistlab.exhibits.base import Exhibit, ends, number, resolution_words, share_words
+from mnistlab.exhibits.base import Exhibit, collapsed_words, ends, number, resolution_words, share_words
 from mnistlab.formatting import (
     NOTHING,
     Cells,
@@ -115,7 +115,8 @@ def _ends_of(chosen: pd.DataFrame, cost: str) -> str:
 
 
 def _bought(row: "pd.Series", cost: str) -> str:
-    return f"{percent(point_estimate(dict(row)))} at {_WRITTEN[cost](row['cost'])}"
+    accuracy = f"{percent(point_estimate(dict(row)))}{collapsed_words(row['collapsed'], row['n'])}"
+    return f"{accuracy} at {_WRITTEN[cost](row['cost'])}"
 
 
 # Time and memory by size

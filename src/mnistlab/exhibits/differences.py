@@ -11,7 +11,7 @@ from mnistlab.analysis.evidence import Evidence
 from mnistlab.analysis.results import collapse_threshold, other_settings
 from mnistlab.analysis.verdicts import MARGIN
 from mnistlab.exhibits.arrangements import MOST_LETTERS
-from mnistlab.exhibits.base import Exhibit
+from mnistlab.exhibits.base import Exhibit, collapsed_words
 from mnistlab.formatting import Cells, counted, shortened, table_cells
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import setting, show_command
@@ -158,5 +158,6 @@ def _caption(table: pd.DataFrame, words: str) -> str:
 
 def _said(row: Mapping[Any, Any]) -> str:
     difference = f"{point_difference(row['estimate'])} ({counted(row['seeds'], 'seed')})"
+    difference += collapsed_words(row["collapsed"], row["n"])
     alike, change = (shortened(row[name], MOST_LETTERS) for name in ("alike", "change"))
     return f"{alike}, {change}: {difference}, {row['verdict']}"

@@ -13,7 +13,7 @@ from mnistlab.exhibits.arrangements import (
     order_caption,
     order_table,
 )
-from mnistlab.exhibits.base import MISSED, Exhibit, resolution_words
+from mnistlab.exhibits.base import MISSED, Exhibit, collapsed_words, resolution_words
 from mnistlab.exhibits.differences import difference_exhibit
 from mnistlab.exhibits.training import (
     iterations_caption,
@@ -41,7 +41,8 @@ def _curve_caption(axis: str) -> Callable[["pd.DataFrame"], str]:
             return f"No finished cells that differ in {axis} alone."
         ranked = table.sort_values("accuracy", kind="stable")
         lowest, highest = (
-            f"{row['label']}, {percent(point_estimate(dict(row)))}" for row in (ranked.iloc[0], ranked.iloc[-1])
+            f"{row['label']}, {percent(point_estimate(dict(row)))}{collapsed_words(row['collapsed'], row['n'])}"
+            for row in (ranked.iloc[0], ranked.iloc[-1])
         )
         intro = f"Test accuracy in per cent by {axis}, {len(table)} cells, with 95 % intervals and (networks)."
         return f"{intro} Highest: {highest}; lowest: {lowest}. {resolution_words(table, MISSED)}"

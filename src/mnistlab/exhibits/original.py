@@ -11,7 +11,7 @@ import pandas as pd
 from mnistlab.analysis.claims import judge_claims, seconds_alone
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.claim_tables import read_claims
-from mnistlab.exhibits.base import Exhibit, number
+from mnistlab.exhibits.base import Exhibit, collapsed_words, number
 from mnistlab.formatting import NOTHING, Cells, percent, seconds, size, table_cells, table_markdown, with_spread
 from mnistlab.tabulation import show_command
 from mnistlab.visualization.original import draw_original
@@ -82,15 +82,11 @@ def _rows(document: Sequence[Printed]) -> "Callable[[Evidence], pd.DataFrame]":
             alone = seconds_alone(row) if row and claim.quantity == "seconds" else 0.0
             rows.append([named[label], label, row["cell"] if row else "", claim.quantity, claim.claimed,
                          claim.measured, alone or np.nan, claim.status, claim.reason, number(known.results.resolution),
-                         row["seeds"] if row else 0, _collapsed(row), row["runs"] if row else ()])  # fmt: skip
+                         row["seeds"] if row else 0, row["collapsed"] if row else 0,
+                         row["runs"] if row else ()])  # fmt: skip
         return pd.DataFrame(rows, columns=_COLUMNS)
 
     return table
-
-
-def _collapsed(row: "Mapping[Any, Any] | None") -> bool:
-    """Whether none of its networks trained."""
-    return bool(row and row["trained"] == 0)
 
 
 def _cells(table: pd.DataFrame) -> Cells:
@@ -143,7 +139,7 @@ def _caption(table: pd.DataFrame) -> str:
     if leads:
         _, row = max(leads, key=lambda pair: abs(pair[0]))
         words = (f" Farthest apart: {row['named']}, {_written('accuracy', row['claimed'])} there and "
-                 f"{percent(row['measured'])} % here.")  # fmt: skip
+                 f"{percent(row['measured'])} % here{collapsed_words(row['collapsed'], row['networks'])}.")  # fmt: skip
     return f"Of the {len(table)} numbers of the course document's table: {said}.{words}"
 
 

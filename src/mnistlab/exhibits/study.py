@@ -10,7 +10,7 @@ import pandas as pd
 
 from mnistlab.analysis.results import collapse_threshold, off_default, other_settings
 from mnistlab.analysis.sensitivity import varying_knobs
-from mnistlab.exhibits.base import Exhibit, ends, number, resolution_words, share_words
+from mnistlab.exhibits.base import Exhibit, collapsed_words, ends, number, resolution_words, share_words
 from mnistlab.formatting import NOTHING, Cells, counted, percent, point_estimate, points, table_cells
 from mnistlab.tabulation import RATE_NOTE, results_cells, setting, show_command
 from mnistlab.visualization.heat_map import block_places, draw_grid
@@ -43,6 +43,7 @@ def _results_caption(rows: pd.DataFrame) -> str:
     # Validation chooses, as in training: the highest of many test accuracies flatters (rule M3).
     best = max(chosen, key=lambda row: row["validation_accuracy"].value)
     test = f"its test accuracy in per cent is {percent(best['accuracy'])}"
+    test += collapsed_words(best["collapsed"], best["seeds"])
     return f"{networks:,} networks of {cells}. Best on validation digits: {best['label']}; {test}."
 
 
@@ -129,7 +130,7 @@ def _accuracy(row: Mapping[Any, Any]) -> str:
 
 
 _PAIR = ["knob", "cell", "against", "label", "label_against", "difference", "low", "high", "seeds", "n",
-         "p_holm", "verdict", "margin", "seeds_to_decide", "runs", "rank"]  # fmt: skip
+         "collapsed", "p_holm", "verdict", "margin", "seeds_to_decide", "runs", "rank"]  # fmt: skip
 
 
 def verdicts_table(known: "Evidence") -> pd.DataFrame:
@@ -139,8 +140,9 @@ def verdicts_table(known: "Evidence") -> pd.DataFrame:
     -------
     DataFrame
         knob, cell, against (ids), label, label_against, difference, low, high (fractions, the first cell less the
-        second), seeds (common), n (networks of both cells), p_holm, verdict, margin, seeds_to_decide, runs (ids), rank
-        (from 1), findings (how many there are), better, worse, equivalent, undecided (pairs of the whole study).
+        second), seeds (common), n (networks of both cells), collapsed (of these), p_holm, verdict, margin,
+        seeds_to_decide, runs (ids), rank (from 1), findings (how many there are), better, worse, equivalent, undecided
+        (pairs of the whole study).
     """
     if known.cells.empty:
         return pd.DataFrame(columns=_PAIR)
@@ -149,8 +151,8 @@ def verdicts_table(known: "Evidence") -> pd.DataFrame:
     rows = [
         (row["knob"], *(cells[name].iloc[row[side]] for name in ("cell", "label") for side in ("a", "b")),
          *ends(row["difference"]),
-         row["seeds"], len(row["runs"]), row["p_holm"], row["verdict"], row["margin"], row["seeds_to_decide"],
-         row["runs"], place)
+         row["seeds"], len(row["runs"]), row["collapsed_a"] + row["collapsed_b"], row["p_holm"], row["verdict"],
+         row["margin"], row["seeds_to_decide"], row["runs"], place)
         for place, row in enumerate(found.to_dict("records"), start=1)
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=_PAIR)
@@ -167,6 +169,7 @@ def _verdicts_cells(table: pd.DataFrame) -> Cells:
         "points": lambda row: point_difference(_difference(row)),
         "p": lambda row: p_value(row["p_holm"]),
         "seeds": lambda row: f"{row['seeds']:,}",
+        "collapsed": lambda row: f"{row['collapsed']} of {row['n']}",
         "knob": lambda row: row["knob"],
         "rank": lambda row: f"{row['rank']}",
         "id": lambda row: row["cell"],
@@ -192,7 +195,8 @@ def _verdicts_caption(table: pd.DataFrame) -> str:
     return (
         f"Of {pairs:,} pairs that differ in one knob alone: {counts}. Drawn are {drawn} findings, each against the "
         f"best cell on validation digits that differs in its knob alone, with 95 % intervals of each pair by itself. "
-        f"First: {weightiest} {top['label_against']}, {point_difference(_difference(dict(top)))} points."
+        f"First: {weightiest} {top['label_against']}, {point_difference(_difference(dict(top)))} points"
+        f"{collapsed_words(top['collapsed'], top['n'])}."
     )
 
 

@@ -16,6 +16,7 @@ from mnistlab.visualization.axes import (
     short,
     short_names,
 )
+from mnistlab.visualization.curves import collapsed_text, mark_collapsed, off_scale
 from mnistlab.visualization.style import BAND, INK, LINE_STYLES, MARKERS, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ LEDGER_LOOKS = {
     "import": (OKABE_ITO[5], "//"), "data": (OKABE_ITO[4], ".."), "compile": (OKABE_ITO[3], "xx"),
     "steps": (OKABE_ITO[0], ""), "evaluation": (OKABE_ITO[2], "\\\\"), "idle": (BAND, ""),
 }  # fmt: skip
+_NAMED_LOST = 4  # partly collapsed cells off the scale whose accuracy is written at the foot
 _NEAR = 0.03  # of an axis: cells nearer than this share a number
 
 
@@ -54,20 +56,24 @@ def draw_pareto(table: "pd.DataFrame", ax: "Axes", words: str, unit: float = 1.0
     ax.set(xscale="log", xlabel=words, xmargin=0.09)  # room for a number beside the outermost cells
     if table.empty:
         return say_nothing(ax, "no cost measured yet")
-    trained = table[table["collapsed"] < table["n"]]
+    some = table[table["collapsed"] < table["n"]]
+    trained = some[~off_scale(some)]
     _points(ax, trained[~trained["pareto"]], OKABE_ITO[0], "o", 0.35, "beaten")
     chosen = trained[trained["pareto"]]
     for (_, own), dash in zip(chosen.groupby("task", sort=False), itertools.cycle(LINE_STYLES)):
         ax.step(own["cost"], own["accuracy"], where="post", color=OKABE_ITO[1], linestyle=dash, linewidth=1.2)
     _points(ax, chosen, OKABE_ITO[1], "D", 1.0, "not beaten")
-    accuracy_axis(ax, "y", trained)
+    # Where a network collapsed the interval may reach from guessing to perfect: the others set the scale.
+    clean = (trained["collapsed"] == 0) | (trained["collapsed"] > 0).all()
+    accuracy_axis(ax, "y", trained.assign(low=trained["low"].where(clean), high=trained["high"].where(clean)))
     draw_resolution(ax, "y", trained)
     least, most = table["cost"].min(), table["cost"].max()
     if most < 3 * least:
         ax.set_xlim(least / 2, most * 2)
     _plain_numbers(ax.xaxis, unit)
     _number(ax, chosen)
-    _draw_collapsed(ax, table[table["collapsed"] == table["n"]], trained)
+    mark_collapsed(trained, ax, "cost")
+    _draw_collapsed(ax, table.drop(trained.index), trained)
     handles, _ = ax.get_legend_handles_labels()
     legend_below(ax, handles=[*handles, *_names(chosen)])
     return ax
@@ -118,7 +124,13 @@ def _draw_collapsed(ax: "Axes", lost: "pd.DataFrame", trained: "pd.DataFrame") -
     if lost.empty:
         return
     ax.plot(lost["cost"], np.full(len(lost), 0.03), linestyle="none", marker="v", markersize=7, color=INK,
-            transform=ax.get_xaxis_transform(), label=f"all collapsed, off the scale ({count(lost['n'])})")  # fmt: skip
+            transform=ax.get_xaxis_transform(), label=f"collapsed, off the scale ({count(lost['n'])})")  # fmt: skip
+    some = lost[lost["collapsed"] < lost["n"]]
+    for line, (_, row) in enumerate(some.head(_NAMED_LOST).iterrows()):
+        aside = ("left", "  {}") if row["cost"] < lost["cost"].median() else ("right", "{}  ")
+        text = aside[1].format(f"{100 * row['accuracy']:.1f} %, {collapsed_text(row)}")
+        ax.annotate(text, (row["cost"], 0.03 + 0.055 * line), xycoords=ax.get_xaxis_transform(), ha=aside[0],
+                    va="center", fontsize="small")  # fmt: skip
     if trained.empty:
         ax.set(yticks=[], ylabel="test accuracy")
 

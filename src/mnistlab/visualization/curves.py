@@ -59,7 +59,7 @@ def _draw_curves(table: "pd.DataFrame", ax: "Axes", axis: str, words: str) -> "A
         places = _shifted(rows[axis], table[axis], aside, ax)
         ax.errorbar(places, rows["accuracy"], yerr=spread, color=color, linestyle=dash, marker=marker, markersize=5,
                     capsize=2.5, label=name)  # fmt: skip
-    _mark_collapsed(shown, ax, axis)
+    mark_collapsed(shown, ax, axis)
     draw_resolution(ax, "y", shown)
     _keep_scale(table, int(off.sum()), ax)
     _draw_collapsed(table[off], ax, axis)
@@ -118,7 +118,7 @@ def _keep_scale(table: "pd.DataFrame", n_off: int, ax: "Axes") -> None:
     ax.set_ylim(reach[0] - foot / (1 - foot) * (reach[1] - reach[0]), reach[1])
 
 
-def _mark_collapsed(table: "pd.DataFrame", ax: "Axes", axis: str) -> None:
+def mark_collapsed(table: "pd.DataFrame", ax: "Axes", axis: str) -> None:
     """At those that are drawn to scale all the same: how many did."""
     for _, row in (table[table["collapsed"] > 0] if "collapsed" in table else table[:0]).iterrows():
         aside = 1 if row[axis] < _middle(ax) else -1
