@@ -107,7 +107,9 @@ def figure(name: str, study: str | None = None, *, places: Places | None = None)
 
     named = {exhibit.name: exhibit for exhibit in EXHIBITS}
     if name not in named:
-        raise ConfigurationError(f"figure {name}", "there is no such exhibit", did_you_mean(name, named))
+        hint = did_you_mean(name, named)
+        hint = hint if hint.startswith("did") else "`mnistlab figure` lists them"
+        raise ConfigurationError(f"figure {name}", "there is no such exhibit", hint)
     return Shown(named[name], evidence(study, places=places))
 
 

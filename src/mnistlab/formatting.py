@@ -40,6 +40,7 @@ _LATEX = {
 _NUMBER = r"[0-9][0-9,]*(?:\.[0-9]+)?"
 _MEASURED = re.compile(rf"(?<![\w.,])([+-]?{_NUMBER}) ± ({_NUMBER})(?![\w.,])")
 _LABEL_WIDTH = 12
+REPR_WIDTH = 100  # columns of what Python shows of a table
 # Notebooks would typeset what stands between dollar signs; one word without a space must not widen their page.
 _AS_TYPED = 'class="tex2jax_ignore mathjax_ignore" style="overflow-wrap: anywhere"'
 _SCROLLS = 'class="tex2jax_ignore mathjax_ignore" style="overflow-x: auto"'

@@ -170,7 +170,7 @@ COMMANDS = [
     *((f"results {first} {second}", f"{second}: {first} is given as well (give one of them)")
       for first, second in (("--json", "--markdown"), ("--csv", "--latex"), ("--markdown", "--parquet"))),
     ("figure widht", "figure widht: there is no such exhibit (did you mean width?)"),
-    ("figure zzz", "figure zzz: there is no such exhibit (known: "),
+    ("figure zzz", "figure zzz: there is no such exhibit (`mnistlab figure` lists them)"),
     ("figure --output x.svg", "--output x.svg: no NAME is given (mnistlab figure NAME --output FILE)"),
     ("figure width --json --output x.svg", "--output x.svg: --json is given as well (give one of them)"),
     ("figure width --output x.pdf", "--output x.pdf: its ending does not say", ".svg .png .csv .md .tex .parquet"),

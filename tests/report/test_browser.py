@@ -136,7 +136,7 @@ def test_cells_are_filtered_by_keyboard(opened):
 
 
 def test_a_link_to_a_cell_opens_its_runs(opened):
-    link = opened.page.locator("a[href^='#cell-']").first
+    link = opened.page.locator("a[href^='#cell-']").locator("visible=true").first
     target = opened.page.locator(link.get_attribute("href"))
     assert not target.locator("code").first.is_visible()
     link.focus()

@@ -65,10 +65,3 @@ def test_every_level_is_a_mark_at_its_accuracy_below_its_knob(factorial):
         "mean at this setting (n = 16 to 24)",
     ]
     assert ax.patches[0].get_width() == pytest.approx(resolution)
-
-
-def test_a_level_that_no_cell_tells_from_another_knob_says_so(lab_evidence):
-    table = effects_table(lab_evidence)
-    ax = draw_effects(table, Figure().add_subplot())
-    assert len(ax.texts) == table["accuracy"].isna().sum() > 0
-    assert {text.get_text() for text in ax.texts} == {"not to be told from another knob"}

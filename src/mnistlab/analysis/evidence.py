@@ -39,7 +39,7 @@ class TestDigits:
     images: NDArray[np.uint8] | None
 
 
-@dataclass(frozen=True, eq=False)  # no slots: they would leave no place for what is computed when first asked
+@dataclass(frozen=True, eq=False, repr=False)  # no slots: what is computed when first asked needs a place
 class Evidence:
     """Frames of one study as the store hands them out; what they show is computed on the first request.
 
@@ -64,6 +64,9 @@ class Evidence:
     environments: pd.DataFrame
     digits: TestDigits | None
     adaptive: tuple[list[int], float] | None = None
+
+    def __repr__(self) -> str:
+        return f"<evidence of {self.study}: {len(self.cells)} cells, {len(self.runs)} runs>"
 
     @cached_property
     def results(self) -> ResultsTable:

@@ -28,7 +28,7 @@ _COPIED = ("framework", "cell", "label", "parameters", "collapsed", "runs")
 _POINT_COLUMNS = ("activation", *_COPIED, "accuracy", "low", "high", "n", "resolution")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ResultsTable:
     """The results of a study, or of a whole store.
 
@@ -42,6 +42,12 @@ class ResultsTable:
 
     rows: pd.DataFrame
     resolution: float | None
+
+    def __repr__(self) -> str:
+        from mnistlab.formatting import REPR_WIDTH
+        from mnistlab.tabulation import results_text
+
+        return results_text(self, REPR_WIDTH)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the note on the resolution and the table, as `mnistlab results` prints them."""
@@ -117,9 +123,10 @@ def width_table(results: ResultsTable) -> pd.DataFrame:
     -------
     DataFrame
         One row per cell, sorted by series and width: width, depth, activation, framework, cell, label, parameters,
-        collapsed, runs (ids), accuracy, low, high (fractions), n (networks), resolution (fraction or NaN). A series is
-        one framework with one activation; it has at least two widths. No such cells: no rows. Of equally large
-        families, the one with fewer settings off their default.
+        collapsed, runs (ids), accuracy, low, high (fractions), n (networks), resolution (fraction or NaN), others
+        (families left out). A series is one framework with one activation; it has at least two widths. No such cells:
+        no rows. Of equally large families, the one with fewer settings off their default, then the one that reaches
+        most on validation digits.
     """
     return _family_table(results, "width", "depth")
 
@@ -241,8 +248,10 @@ def _family_table(
     drawn = {key: _series(pd.DataFrame(points, columns=columns), axis)
              for key, points in families.items() if len(points) > 1}  # fmt: skip
     # max keeps the first of equals, and families are in study order.
-    best = max(drawn, key=lambda key: (len(drawn[key]), -off_default(key[1:])), default=None)
-    return pd.DataFrame(columns=columns) if best is None else drawn[best]
+    reached = {key: max((point["validation"] for point in points), default=-1.0) for key, points in families.items()}
+    best = max(drawn, key=lambda key: (len(drawn[key]), -off_default(key[1:]), reached[key]), default=None)
+    others = sum(len(rows) > 0 for rows in drawn.values()) - 1
+    return pd.DataFrame(columns=[*columns, "others"]) if best is None else drawn[best].assign(others=others)
 
 
 def _series(points: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -256,7 +265,9 @@ def _series(points: pd.DataFrame, axis: str) -> pd.DataFrame:
 def _point(row: dict[Hashable, Any], smallest: float | None) -> dict[str, Any]:
     sizes, accuracy = row["hidden_layer_sizes"], row["accuracy"]
     copied = {name: row[name] for name in _COPIED}
-    return {"width": sizes[0], "depth": len(sizes), "activation": row["activations"][0], **copied,
+    chosen = row["validation_accuracy"].value
+    return {"validation": -1.0 if chosen is None else chosen,
+            "width": sizes[0], "depth": len(sizes), "activation": row["activations"][0], **copied,
             "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "n": row["seeds"],
             "resolution": np.nan if smallest is None else smallest}  # fmt: skip
 

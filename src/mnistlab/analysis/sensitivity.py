@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 Term = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sensitivity:
     """Where the variance of a study's test accuracies comes from (rule M16 of docs/measurement.md).
 
@@ -81,6 +81,12 @@ class Sensitivity:
     left_out: int = 0
     cell_ids: tuple[str, ...] = ()
     seed_numbers: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        from mnistlab.formatting import REPR_WIDTH
+        from mnistlab.wording import sensitivity_text
+
+        return sensitivity_text(self, REPR_WIDTH)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: how the shares were found, and their tables."""

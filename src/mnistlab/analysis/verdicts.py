@@ -30,7 +30,7 @@ _OF_SHAPE = ("width", "depth", "layers")
 _NODES, _OUTSIDE = 128, 1e-14  # of a sum that stands for an integral, and what it leaves out at either end
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Verdicts:
     """The verdicts of a study.
 
@@ -50,6 +50,12 @@ class Verdicts:
     replicates: Mapping[int, Replicates]
     rows: pd.DataFrame
     looks: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        from mnistlab.formatting import REPR_WIDTH
+        from mnistlab.wording import verdicts_text
+
+        return verdicts_text(self, REPR_WIDTH)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a sentence of one verdict, a table of several."""

@@ -173,7 +173,7 @@ def figure(
     Parameters
     ----------
     name
-        What to show, such as `width`.
+        What to show, such as `width`; a study's name alone lists what it has to show.
     study
         Name or file of the study (default: the one run last).
     output
@@ -187,6 +187,8 @@ def figure(
                                      "give one of them" if json else "mnistlab figure NAME --output FILE")  # fmt: skip
         exhibits.check_ending(output)
     places = (where or Where()).places
+    if study is None and name in lab.open_store(places.store).study_names():
+        name, study = None, name
     if name is None:
         every = answers.exhibits(study, places=places)
         if json:

@@ -65,7 +65,7 @@ class Exhibit:
     height: Callable[["pd.DataFrame"], float] = lambda _table: SIZE[1]
 
 
-@dataclass(frozen=True, eq=False)  # no slots: see `Evidence`
+@dataclass(frozen=True, eq=False, repr=False)  # no slots: see `Evidence`
 class Shown:
     """An exhibit with the data of a study.
 
@@ -113,6 +113,9 @@ class Shown:
         if self.exhibit.draw is None or self.table.empty:
             return None
         return draw_figure(self.exhibit.draw, self.table, (SIZE[0], self.exhibit.height(self.table)))
+
+    def __repr__(self) -> str:
+        return f"<exhibit {self.exhibit.name} of {printable(self.evidence.study)}: {self.caption}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: question, drawing, caption, table."""

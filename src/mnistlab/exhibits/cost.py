@@ -24,7 +24,7 @@ from mnistlab.formatting import (
     with_spread,
 )
 from mnistlab.tabulation import NOT_MEASURABLE, show_command
-from mnistlab.visualization.cost import draw_ledger, draw_memory, draw_pareto, draw_step_seconds
+from mnistlab.visualization.cost import NAMED, draw_ledger, draw_memory, draw_pareto, draw_step_seconds
 
 if TYPE_CHECKING:
     from mnistlab.analysis.evidence import Evidence
@@ -352,7 +352,7 @@ def _pareto(cost: str, question: str) -> Exhibit:
 
 
 def _pareto_height(table: pd.DataFrame) -> float:
-    return 3.9 + 0.1 * min(int(table["pareto"].sum()), 10) if len(table) else 2.6
+    return 3.9 + 0.1 * min(int(table["pareto"].sum()), NAMED) if len(table) else 2.6
 
 
 COSTS = (

@@ -218,10 +218,10 @@ def _votes_caption(table: pd.DataFrame) -> str:
     # Which committee is spoken of is fixed beforehand: the highest of these would be chosen by test digits (rule M3).
     said = table[table["voters"] == _SAID].iloc[0] if _SAID in set(table["voters"]) else table.iloc[-1]
     above = points(said["accuracy"] - said["mean_accuracy"])
-    lead = f"The vote of {said['voters']} is {above} above the mean of its voters"
+    lead = f" The vote of {said['voters']} is {above} above the mean of its voters." if said["networks"] > 1 else ""
     collapsed = f" {counted(said['left_out'], 'collapsed network')} left out." if said["left_out"] else ""
     intro = "What networks reach by voting, the best chosen on validation digits, with 95 % intervals for new digits"
-    return f"{intro}: {'; '.join(reached)}. {lead}.{collapsed}"
+    return f"{intro}: {'; '.join(reached)}.{lead}{collapsed}"
 
 
 def _hardest_rows(known: "Evidence") -> pd.DataFrame:
@@ -302,7 +302,8 @@ def _hardest_caption(table: pd.DataFrame) -> str:
     everyone = int((table["wrong"] == 1).sum())
     shown = f"The {counted(len(table), 'test digit')} most often misread"
     found = f"of {table['total'].iloc[0]:,} that any of {counted(table['networks'].iloc[0], 'network')} misreads"
-    return f"{shown}, {found}; {everyone:,} {'is' if everyone == 1 else 'are'} read by none.{_pictures(table)}"
+    more = " or more" if everyone == len(table) < table["total"].iloc[0] else ""  # the table ends before they do
+    return f"{shown}, {found}; {everyone:,}{more} {'is' if everyone == 1 else 'are'} read by none.{_pictures(table)}"
 
 
 def _flipping_caption(table: pd.DataFrame) -> str:

@@ -23,7 +23,7 @@ from mnistlab.exhibits.training import (
     train_fraction_cells,
     train_fraction_table,
 )
-from mnistlab.formatting import percent, point_estimate
+from mnistlab.formatting import counted, percent, point_estimate
 from mnistlab.spec import Architecture, Cell
 from mnistlab.tabulation import curve_cells
 from mnistlab.visualization.curves import draw_depth_performance, draw_width_performance
@@ -44,7 +44,9 @@ def _curve_caption(axis: str) -> Callable[["pd.DataFrame"], str]:
             f"{row['label']}, {percent(point_estimate(dict(row)))}{collapsed_words(row['collapsed'], row['n'])}"
             for row in (ranked.iloc[0], ranked.iloc[-1])
         )
-        intro = f"Test accuracy in per cent by {axis}, {len(table)} cells, with 95 % intervals and (networks)."
+        others = table["others"].iloc[0]
+        rest = f" ({counted(others, 'other family', 'other families')} of cells left out)" if others else ""
+        intro = f"Test accuracy in per cent by {axis}, {len(table)} cells{rest}, with 95 % intervals and (networks)."
         return f"{intro} Highest: {highest}; lowest: {lowest}. {resolution_words(table, MISSED)}"
 
     return caption

@@ -44,6 +44,7 @@ def _results_caption(rows: pd.DataFrame) -> str:
     best = max(chosen, key=lambda row: row["validation_accuracy"].value)
     test = f"its test accuracy in per cent is {percent(best['accuracy'])}"
     test += collapsed_words(best["collapsed"], best["seeds"])
+    test += collapsed_words(best["collapsed"], best["seeds"])
     return f"{networks:,} networks of {cells}. Best on validation digits: {best['label']}; {test}."
 
 
@@ -260,7 +261,8 @@ def _shares_caption(table: pd.DataFrame) -> str:
     if len(seed) and largest["kind"] != "seed":
         parts.append(f"Luck of the seed: {share_words(dict(seed.iloc[0]), 'share', 'low', 'high')} %.")
     if first["method"] != "anova":
-        parts.append("The cells are no full factorial: the model is additive and sees no interactions.")
+        parts.append("The cells are no full factorial: the model is additive and sees no interactions. A share is that "
+                     "of the few cells that change the knob; the verdicts compare them.")  # fmt: skip
         if (whole := table["share"].sum()) > 1.005:
             parts.append(f"Shares sum to {100 * whole:.0f} %: knobs that change together share a part.")
     elif first["conditional_on"]:
@@ -277,16 +279,18 @@ def _shares_caption(table: pd.DataFrame) -> str:
 
 
 def effects_table(known: "Evidence") -> pd.DataFrame:
-    """Accuracy at each level of each knob, the knob of the largest share first.
+    """Accuracy at each level of each knob of a full factorial, the knob of the largest share first.
+
+    No other cells have such means: those of an additive model would be compared as if they were measured.
 
     Returns
     -------
     DataFrame
-        knob, level (text), accuracy, low, high (fractions; NaN where the cells cannot compare the level with the
-        others), n (networks), cells, method, resolution, runs (ids of those at that level), of_levels (as many there
-        are; of more than forty-five, those of the knobs of smallest share are left out).
+        knob, level (text), accuracy, low, high (fractions), n (networks), cells, method, resolution, runs (ids of those
+        at that level), of_levels (as many there are; of more than forty-five, those of the knobs of smallest share are
+        left out).
     """
-    if known.cells.empty:
+    if known.cells.empty or known.sensitivity.method != "anova":
         return pd.DataFrame(columns=_EFFECT)
     found = known.sensitivity
     shares = {row["knobs"][0]: number(row["share"].value) for row in found.shares.to_dict("records")
@@ -325,7 +329,7 @@ def _effects_cells(table: pd.DataFrame) -> Cells:
     return table_cells(table, {
         "knob": lambda row: row["knob"],
         "level": lambda row: row["level"],
-        "accuracy %": lambda row: NOTHING if math.isnan(row["accuracy"]) else percent(point_estimate(row)),
+        "accuracy %": lambda row: percent(point_estimate(row)),
         "cells": lambda row: f"{row['cells']:,}",
         "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
@@ -333,17 +337,13 @@ def _effects_cells(table: pd.DataFrame) -> Cells:
 
 def _effects_caption(table: pd.DataFrame) -> str:
     if table.empty:
-        return "No knob has two settings whose cells have a seed in common yet."
-    first, told = table["knob"].iloc[0], table[table["accuracy"].notna()]
-    how = "Mean test accuracy in per cent of the cells at each setting"
-    how += ", exact over the full factorial." if table["method"].iloc[0] == "anova" else (
-        ", adjusted for the other knobs by an additive model: no cell's own accuracy.")  # fmt: skip
-    parts, own = [how], told[told["knob"] == first].sort_values("accuracy", kind="stable")
+        return "No means at each setting: they take a full factorial, all of whose cells have a seed in common."
+    first = table["knob"].iloc[0]
+    how = "Mean test accuracy in per cent of the cells at each setting, exact over the full factorial."
+    parts, own = [how], table[table["knob"] == first].sort_values("accuracy", kind="stable")
     if len(own):
         low, high = (f"{row['level']}, {percent(point_estimate(dict(row)))}" for _, row in own.iloc[[0, -1]].iterrows())
         parts.append(f"Largest share: {first}, lowest at {low}, highest at {high}.")
-    if len(told) < len(table):
-        parts.append(f"{len(table) - len(told)} settings cannot be told from those of another knob.")
     if left_out := table["of_levels"].iloc[0] - len(table):
         parts.append(f"Left out: {left_out} settings of knobs with smaller shares.")
     return " ".join([*parts, resolution_words(table), RATE_NOTE])

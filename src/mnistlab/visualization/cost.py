@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-NAMED = 10  # cells of the Pareto set that a legend names; the table names all
+NAMED = 14  # cells of the Pareto set that a legend names; the table names all
 MANY = 100  # cells whose intervals would cover each other: they are drawn thinner
 LEDGER_LOOKS = {
     "import": (OKABE_ITO[5], "//"), "data": (OKABE_ITO[4], ".."), "compile": (OKABE_ITO[3], "xx"),

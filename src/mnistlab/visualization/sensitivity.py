@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlab.visualization.axes import (
-    SMALL,
     accuracy_axis,
     count,
     draw_resolution,
@@ -84,8 +83,8 @@ def draw_effects(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     Parameters
     ----------
     table : DataFrame
-        A row per level, levels of a knob together: knob, level (text), accuracy, low, high (fractions, NaN where the
-        cells cannot compare the level with the others), n (networks), resolution.
+        A row per level, levels of a knob together: knob, level (text), accuracy, low, high (fractions), n (networks),
+        resolution.
     ax : Axes
 
     Returns
@@ -96,20 +95,15 @@ def draw_effects(table: "pd.DataFrame", ax: "Axes") -> "Axes":
     if table.empty:
         return say_nothing(ax, "no knob with two settings yet")
     places, headings = rows_by_group([knob.replace("_", " ") for knob in table["knob"]])
-    rows = table.assign(place=places)
-    shown = rows[rows["accuracy"].notna()]
+    shown = table.assign(place=places)
     for number, (_, own) in enumerate(shown.groupby("knob", sort=False)):
-        # What an additive model makes of accuracies may lie above 100 %, its interval never does.
-        spread = [(own["accuracy"] - own["low"]).clip(lower=0), (own["high"] - own["accuracy"]).clip(lower=0)]
+        spread = [own["accuracy"] - own["low"], own["high"] - own["accuracy"]]
         joined = ":" if _ordered(own) else "none"
         ax.errorbar(own["accuracy"], own["place"], xerr=spread, linestyle=joined, linewidth=1, marker="o", markersize=5,
                     color=OKABE_ITO[0], capsize=2.5,
                     label=f"mean at this setting ({count(shown['n'])})" if number == 0 else None)  # fmt: skip
     accuracy_axis(ax, "x", shown)
     draw_resolution(ax, "x", shown, "resolution of two cells")
-    for place in rows["place"][rows["accuracy"].isna()]:
-        ax.text(0.02, place, "not to be told from another knob", transform=ax.get_yaxis_transform(), va="center",
-                fontsize=SMALL)  # fmt: skip
     name_rows(ax, places, [short(level, 26) for level in table["level"]], headings)
     legend_below(ax)
     return ax
