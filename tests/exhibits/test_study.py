@@ -197,6 +197,14 @@ def test_effects_count_and_name_only_networks_that_their_means_are_of(plant_evid
     assert set(runs.loc[list(narrow["runs"]), "cell"]) == {cells[0].id, cells[3].id}
 
 
+def test_levels_that_are_all_numbers_have_their_networks_too(plant_evidence):
+    known = plant_evidence([(uniform(width, split=Split(train_fraction=share)), 0.95, ("done",) * 2)
+                            for width in (16, 32) for share in (0.25, 1.0)])  # fmt: skip
+    table = effects_table(known)
+    assert table["n"].tolist() == [len(own) for own in table["runs"]] == [4] * 4
+    assert set(table["level"]) == {"16", "32", "0.25", "1.0"}
+
+
 def test_effects_come_by_the_share_of_their_knob(grid):
     order = list(dict.fromkeys(effects_table(grid)["knob"]))
     shares = {row["knobs"][0]: row["share"].value for _, row in grid.sensitivity.shares.iterrows()

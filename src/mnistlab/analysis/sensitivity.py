@@ -361,7 +361,8 @@ def _effects(knobs: pd.DataFrame, scores: pd.DataFrame, runs: pd.DataFrame, leve
         (*label, replace(mean, n=int(n) * scores.shape[1]), int(n))
         for label, mean, n in zip(labels, means, counts, strict=True)
     ]
-    return pd.DataFrame(rows, columns=_EFFECT_COLUMNS).astype({"level": object})
+    # Of levels that are all numbers a frame would make floats: 16.0 nodes.
+    return pd.DataFrame(rows, columns=_EFFECT_COLUMNS, dtype=object).astype({"cells": int})
 
 
 def _comparable(model: list[tuple[NDArray[np.intp], Floats]]) -> list[tuple[NDArray[np.bool_], Floats, Floats]]:
