@@ -35,17 +35,16 @@ def _results_caption(rows: pd.DataFrame) -> str:
     measured = [row for _, row in rows.iterrows() if row["accuracy"].value is not None]
     if not measured:
         return "No network has finished yet."
-    networks = sum(row["seeds"] for row in measured)
+    networks = counted(sum(row["seeds"] for row in measured), "network")
     cells = counted(len(measured), "cell")
     chosen = [row for row in measured if row["validation_accuracy"].value is not None]
     if not chosen:
-        return f"{networks:,} networks of {cells}."
+        return f"{networks} of {cells}."
     # Validation chooses, as in training: the highest of many test accuracies flatters (rule M3).
     best = max(chosen, key=lambda row: row["validation_accuracy"].value)
     test = f"its test accuracy in per cent is {percent(best['accuracy'])}"
     test += collapsed_words(best["collapsed"], best["seeds"])
-    test += collapsed_words(best["collapsed"], best["seeds"])
-    return f"{networks:,} networks of {cells}. Best on validation digits: {best['label']}; {test}."
+    return f"{networks} of {cells}. Best on validation digits: {best['label']}; {test}."
 
 
 # Every network of every cell
