@@ -2,7 +2,7 @@
 # make notebooks: the .ipynb from their sources.
 PYTHON ?= python3
 # As many processes as cores; tests of one file stay together and share what they set up.
-PYTEST_FLAGS ?= -n auto --dist loadfile
+PYTEST_FLAGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
 BIN := .venv/bin
 READY := .venv/.ready

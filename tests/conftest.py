@@ -31,6 +31,12 @@ def pytest_configure(config):
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: a long one at the end would leave every process but its own without work."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def planted_study(truth, *, n_digits=1000, n_classes=10, members=1):
     """`truth`: (cell, expected accuracy, statuses by seed) each. Difficulty of digits and luck of seeds are shared."""
     random = np.random.default_rng(11)

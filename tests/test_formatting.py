@@ -102,7 +102,7 @@ def test_whole_settings_stay_whole_where_other_cells_have_none(lab_results):
 
 
 def test_results_csv_is_flat_and_holds_fractions(lab_results):
-    rows = list(csv.DictReader(io.StringIO(tabulation.results_csv(lab_results))))
+    rows = list(csv.DictReader(io.StringIO(tabulation.frame_csv(lab_results.rows))))
     assert len(rows) == len(lab_results.rows)
     accuracy = lab_results.rows["accuracy"][0]
     assert [float(rows[0][name]) for name in ("accuracy", "accuracy_low", "accuracy_high", "accuracy_n")] == [

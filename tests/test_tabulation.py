@@ -126,13 +126,8 @@ def test_parquet_keeps_numbers_and_spreads_estimates_over_four_columns():
 
 
 @pytest.mark.parametrize("ending", tabulation.TABLE_ENDINGS)
-def test_results_can_be_written_in_every_form_and_read_again(lab_results, tmp_path, ending):
-    path = tmp_path / f"results{ending.upper()}"
-    tabulation.write_table(lab_results.rows, tabulation.results_cells(lab_results.rows), path)
-    content = path.read_bytes()
-    assert content == tabulation.table_file(
-        lab_results.rows, tabulation.results_cells(lab_results.rows), ending)  # fmt: skip
-    assert list(tmp_path.iterdir()) == [path]
+def test_results_can_be_written_in_every_form_and_read_again(lab_results, ending):
+    content = tabulation.table_file(lab_results.rows, tabulation.results_cells(lab_results.rows), ending)
     if ending == ".parquet":
         read = parquet.read_table(io.BytesIO(content)).to_pylist()
         assert [row["accuracy"] for row in read] == [found.value for found in lab_results.rows["accuracy"]]

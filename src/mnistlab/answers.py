@@ -121,11 +121,9 @@ def exhibits(study: str | None = None, *, places: Places | None = None) -> "list
     ConfigurationError
         As of `results`.
     """
-    from mnistlab.exhibits.base import Shown
-    from mnistlab.exhibits.catalog import EXHIBITS
+    from mnistlab.exhibits.catalog import all_shown
 
-    known = evidence(study, places=places)
-    return [Shown(exhibit, known) for exhibit in EXHIBITS]
+    return all_shown(evidence(study, places=places))
 
 
 def sensitivity(study: str | None = None, *, places: Places | None = None) -> "Sensitivity":

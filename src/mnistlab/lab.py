@@ -346,8 +346,9 @@ def report(study: str | None = None, *, places: Places | None = None) -> Path:
     MachineError
         A file cannot be written.
     """
+    from mnistlab.exhibits.catalog import all_shown
     from mnistlab.exhibits.output import write_shown_files
-    from mnistlab.report.html import all_shown, write_report
+    from mnistlab.report.html import write_report
 
     places = places or Places.find()
     store = open_store(places.store)

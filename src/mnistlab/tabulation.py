@@ -8,7 +8,6 @@ import io
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mnistlab.analysis.estimate import Estimate
@@ -78,11 +77,6 @@ def results_json(results: "ResultsTable", study: str | None) -> dict[str, Any]:
     return document(study=study, resolution=results.resolution, rows=rows)
 
 
-def results_csv(results: "ResultsTable") -> str:
-    """What `mnistlab results --csv` prints."""
-    return frame_csv(results.rows)
-
-
 def results_file(results: "ResultsTable", ending: str) -> bytes:
     """The results as a file of the kind that its ending names; see `table_file`."""
     note = f"{resolution_note(results)} {RATE_NOTE}"
@@ -143,19 +137,6 @@ def table_file(frame: "pd.DataFrame", cells: Cells, ending: str, *, note: str = 
         return (f"{markdown_text(note)}\n\n" * bool(note) + table_markdown(*cells)).encode()
     comment = "".join(f"% {line}\n" for line in textwrap.wrap(printable(note), 100))
     return (comment + table_latex(*cells)).encode()
-
-
-def write_table(frame: "pd.DataFrame", cells: Cells, path: Path, *, note: str = "") -> None:
-    """`table_file` at `path`, whose ending says the kind; there whole or not at all.
-
-    Raises
-    ------
-    MachineError
-        It cannot be written; as of `frame_parquet`.
-    """
-    from mnistlab.saving import write_whole
-
-    write_whole(path, table_file(frame, cells, path.suffix.lower(), note=note))
 
 
 def _measured(columns: Sequence[str]) -> set[str]:

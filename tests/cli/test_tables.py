@@ -33,6 +33,7 @@ def test_results_print_markdown_and_latex(mnistlab, stored):
     assert list(stored.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork")  # pexpect's, where another test has started threads
 def test_results_write_parquet_to_a_pipe_but_not_to_a_terminal(stored, mnistlab):
     words = [sys.executable, "-m", "mnistlab", "results", "lab", "--parquet"]
     content = subprocess.run(words, capture_output=True, check=True).stdout

@@ -8,13 +8,13 @@ import pytest
 from matplotlib.image import imread
 
 from mnistlab.exhibits.base import Shown
+from mnistlab.exhibits.grid import GRID, grid_table
 from mnistlab.exhibits.knobs import KNOBS
 from mnistlab.exhibits.study import (
     MOST_CELLS,
     MOST_PAIRS,
     STUDY,
     effects_table,
-    grid_table,
     seeds_table,
     shares_table,
     verdicts_table,
@@ -24,7 +24,7 @@ from mnistlab.spec import Architecture, Cell, Split, Training
 from mnistlab.visualization.style import figure_png
 from mnistlab.wording import effect_cells, share_cells
 
-BY_NAME = {exhibit.name: exhibit for exhibit in STUDY}
+BY_NAME = {exhibit.name: exhibit for exhibit in (*STUDY, *GRID)}
 KNOB = {exhibit.name: exhibit for exhibit in KNOBS}
 
 
@@ -54,7 +54,7 @@ def inked(figure):
     return (np.abs(inside - 1) > 0.02).any(axis=2).mean()
 
 
-@pytest.mark.parametrize("exhibit", STUDY, ids=lambda exhibit: exhibit.name)
+@pytest.mark.parametrize("exhibit", [*STUDY, *GRID], ids=lambda exhibit: exhibit.name)
 def test_every_drawing_is_more_than_a_blank_picture(exhibit, grid):
     figure = Shown(exhibit, grid).figure()
     drawn, ax = inked(figure), figure.axes[0]
@@ -63,7 +63,7 @@ def test_every_drawing_is_more_than_a_blank_picture(exhibit, grid):
     assert drawn > inked(figure) + 0.003
 
 
-@pytest.mark.parametrize("exhibit", STUDY, ids=lambda exhibit: exhibit.name)
+@pytest.mark.parametrize("exhibit", [*STUDY, *GRID], ids=lambda exhibit: exhibit.name)
 @pytest.mark.parametrize(
     "statuses", [("planned",) * 3, ("done",), ("done",) * 3], ids=["not begun", "one seed", "three"]
 )
@@ -246,6 +246,6 @@ def test_without_a_full_grid_there_is_none(plant_evidence, cells):
 def test_tables_are_data_that_a_file_can_hold(grid):
     from mnistlab.tabulation import frame_csv
 
-    for exhibit in STUDY:
+    for exhibit in (*STUDY, *GRID):
         table = exhibit.table(grid)
         assert len(pd.read_csv(io.StringIO(frame_csv(table)))) == len(table)

@@ -11,9 +11,9 @@ from markupsafe import escape
 
 from mnistlab.analysis.findings import of_knobs
 from mnistlab.errors import MachineError
-from mnistlab.exhibits.catalog import EXHIBITS
+from mnistlab.exhibits.catalog import EXHIBITS, all_shown
 from mnistlab.report import html as html_module
-from mnistlab.report.html import MOST_VERDICTS, SECTIONS, all_shown, report_html, write_report
+from mnistlab.report.html import MOST_VERDICTS, SECTIONS, report_html, write_report
 from mnistlab.spec import Architecture, Cell, Training
 from mnistlab.store.tables import StudyStatus
 from mnistlab.wording import finding_sentence

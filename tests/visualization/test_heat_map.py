@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from mnistlab.exhibits.study import grid_table
+from mnistlab.exhibits.grid import grid_table
 from mnistlab.spec import Architecture, Cell
 from mnistlab.visualization.heat_map import draw_grid
 

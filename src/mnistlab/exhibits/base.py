@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.evidence import Evidence
-from mnistlab.formatting import Cells, html_paragraph, html_table, points, printable, spread
+from mnistlab.formatting import (
+    NOTHING,
+    Cells,
+    html_paragraph,
+    html_table,
+    percent,
+    point_estimate,
+    points,
+    printable,
+    spread,
+)
 from mnistlab.visualization.style import SIZE, draw_figure, figure_png, figure_svg, inline_svg
 
 if TYPE_CHECKING:
@@ -20,6 +30,13 @@ if TYPE_CHECKING:
 
 MISSED = ": many smaller differences are missed"
 Section = Literal["original", "knobs", "study", "costs", "digits", "cells"]
+
+
+def trained_accuracy(row: Mapping[Any, Any]) -> str:
+    """The accuracy of a row of those networks that trained; nothing where none did."""
+    if math.isnan(row["accuracy"]):
+        return NOTHING
+    return percent(point_estimate({**row, "n": row["n"] - row["collapsed"]}))
 
 
 def collapsed_words(collapsed: int, networks: int) -> str:

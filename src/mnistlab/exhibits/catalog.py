@@ -1,10 +1,17 @@
 """All exhibits, in the order in which a page shows them. A further one is one more line in the module of its kind."""
 
-from mnistlab.exhibits.base import Exhibit
+from mnistlab.analysis.evidence import Evidence
+from mnistlab.exhibits.base import Exhibit, Shown
 from mnistlab.exhibits.cost import COSTS
 from mnistlab.exhibits.digits import DIGITS
+from mnistlab.exhibits.grid import GRID
 from mnistlab.exhibits.knobs import KNOBS
 from mnistlab.exhibits.original import ORIGINAL
 from mnistlab.exhibits.study import CELLS, STUDY
 
-EXHIBITS: tuple[Exhibit, ...] = (*ORIGINAL, *KNOBS, *STUDY, *COSTS, *DIGITS, *CELLS)
+EXHIBITS: tuple[Exhibit, ...] = (*ORIGINAL, *KNOBS, *STUDY, *GRID, *COSTS, *DIGITS, *CELLS)
+
+
+def all_shown(known: Evidence) -> list[Shown]:
+    """Every exhibit with what is known of a study, those without data among them."""
+    return [Shown(exhibit, known) for exhibit in EXHIBITS]

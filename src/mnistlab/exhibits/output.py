@@ -10,7 +10,7 @@ from mnistlab.exhibits.base import Shown
 from mnistlab.formatting import document
 from mnistlab.places import file_name
 from mnistlab.saving import write_whole
-from mnistlab.tabulation import TABLE_ENDINGS, setting, write_table
+from mnistlab.tabulation import TABLE_ENDINGS, setting, table_file
 
 DRAWING_ENDINGS = (".svg", ".png")
 
@@ -47,7 +47,8 @@ def write_shown(shown: Shown, path: Path) -> None:
     check_ending(path)
     ending = path.suffix.lower()
     if ending in TABLE_ENDINGS:
-        write_table(shown.table, shown.cells, path, note=f"{shown.exhibit.question} {shown.caption}")
+        note = f"{shown.exhibit.question} {shown.caption}"
+        write_whole(path, table_file(shown.table, shown.cells, ending, note=note))
         return
     if not shown.svg:
         raise ConfigurationError(f"--output {path}", f"{shown.exhibit.name} is a table without a drawing",

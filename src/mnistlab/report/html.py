@@ -13,7 +13,6 @@ from markupsafe import Markup
 from mnistlab.analysis.evidence import Evidence
 from mnistlab.analysis.findings import of_knobs
 from mnistlab.exhibits.base import Section, Shown
-from mnistlab.exhibits.catalog import EXHIBITS
 from mnistlab.formatting import Cells, printable
 from mnistlab.report.appendix import CELL_COLUMNS, RUN_COLUMNS, cell_entries
 from mnistlab.report.method import failures, framework_differences, machines, method_facts
@@ -142,11 +141,6 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
         cells=cell_entries(known),
         cell_ids=frozenset(known.cells["cell"]),
     )  # fmt: skip
-
-
-def all_shown(known: Evidence) -> list[Shown]:
-    """Every exhibit with what is known of a study."""
-    return [Shown(exhibit, known) for exhibit in EXHIBITS]
 
 
 def _progress(status: StudyStatus) -> str:
