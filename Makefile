@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
-.PHONY: setup study test test-long coverage notebooks constraints clean
+.PHONY: setup study test test-ci test-long coverage notebooks constraints clean
 
 setup: $(READY)
 
@@ -35,7 +35,10 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@$(BIN)/python -m compileall -q src  # or, under PYTHONDONTWRITEBYTECODE, every command that a test starts would
-	$(BIN)/python -m pytest -m "not long" $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m "not ci and not long" $(PYTEST_FLAGS)
+
+test-ci: setup
+	$(BIN)/python -m pytest -m ci $(PYTEST_FLAGS)
 
 test-long: setup
 	$(BIN)/python -m pytest -m long $(PYTEST_FLAGS)

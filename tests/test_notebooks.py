@@ -285,7 +285,7 @@ def executed(request, tmp_path_factory):
     return root, nbformat.read(root / "notebooks" / f"{request.param}.ipynb", as_version=4)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_notebook_runs_from_a_fresh_checkout_without_a_warning_and_leaves_nothing(executed):
     root, notebook = executed
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -295,7 +295,7 @@ def test_a_notebook_runs_from_a_fresh_checkout_without_a_warning_and_leaves_noth
     assert (root / "docs" / "lab.sqlite").read_bytes() == (ROOT / "docs" / "lab.sqlite").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_notebook_shows_tables_and_drawings(executed):
     _, notebook = executed
     shown = [kind for cell in notebook.cells for output in cell.get("outputs", []) for kind in output.get("data", ())]

@@ -63,7 +63,7 @@ def test_another_call_trains_nothing_and_counts_the_same(study, trained):
     assert again.seconds < summary.seconds
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_calls_that_a_budget_ends_come_to_what_one_call_comes_to(study, trained, tmp_path, monkeypatch):
     """Each call may begin twenty groups and probes: calls end in the middle of looks."""
     begun = Counter()

@@ -72,7 +72,7 @@ def test_cohorts_are_as_large_as_the_planner_makes_them(width, seeds, cells):
     assert found["cells of one seed", "keras"] == cells
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_every_side_is_timed_on_real_digits(tmp_path):
     told = []
     found = bench([LAYERS], "digits", tmp_path, turns=2, slice_seconds=0.01, device="cpu", notify=told.append)

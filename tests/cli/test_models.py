@@ -121,7 +121,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(here, home, mnistla
     assert sorted(home.rglob("*")) == before
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_best_compares_with_what_earlier_calls_kept(finished, home, process):
     shutil.copy(finished.folder / "tiny.toml", home)
     for seeds in (1, 4):

@@ -8,7 +8,7 @@ from mnistlab.analysis.intervals import t_interval
 STUDIES = 50
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_every_promise_is_kept_and_seeds_alone_would_break_it(process, tmp_path):
     answer = process("simulate", "--studies", STUDIES, "--json", cwd=tmp_path)
     promises = answer.document["promises"]
@@ -24,7 +24,7 @@ def test_every_promise_is_kept_and_seeds_alone_would_break_it(process, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_an_interval_from_seeds_alone_in_the_place_of_ours_is_a_broken_promise(mnistlab, monkeypatch):
     """A planted fault: nothing is replaced by what could not be wrong."""
     monkeypatch.setattr(simulation, "SEED_COUNTS", (20,))

@@ -120,7 +120,7 @@ def of_200_steps(cell, prepare_run):
     return dataclasses.replace(cell, training=dataclasses.replace(cell.training, epochs=-(-200 // steps)))
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_200_steps_in_double_precision_are_those_of_fit(trained_elsewhere, prepare_run, difference, draw_cell):
     check_double_precision([of_200_steps(draw_cell(n), prepare_run) for n in FEW], trained_elsewhere, difference)
 

@@ -76,7 +76,7 @@ def test_processes_that_have_grown_are_replaced_and_no_group_is_lost(tmp_path):
     assert children() == []
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_compiled_programs_that_cannot_be_kept_or_read_change_no_bit_and_say_nothing(tmp_path, capfd, monkeypatch):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
 

@@ -27,7 +27,7 @@ learning_rate = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016]
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork")
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_three_interrupts_store_no_half_trained_network(new_lab, undisturbed):
     assert interrupted_often(new_lab, 3, undisturbed) == 3
 

@@ -42,7 +42,7 @@ epochs = [8, 30]
 COHORTS = SHARED.replace("seeds = 2", "seeds = 8").replace("[[6]]", "[[6], [16]]")
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_three_kills_of_cohorts_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed_by):
     undisturbed = undisturbed_by(SHARED)
     assert undisturbed.programs == {"4 cells of one seed"}
@@ -56,7 +56,7 @@ def test_twenty_kills_of_cohorts_lose_no_finished_run_and_repeat_none(new_lab, p
     assert Killer(lambda: new_lab(COHORTS), processes, undisturbed).kill(20) >= 20
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_six_kills_lose_no_finished_run_and_repeat_none(new_lab, processes, undisturbed):
     assert Killer(new_lab, processes, undisturbed).kill(6) >= 6
 
