@@ -97,7 +97,7 @@ def test_seeds_caption_counts_networks_and_names_the_widest(lab_evidence):
     widest = max((row for _, row in table.iterrows()), key=lambda row: row["spread"])
     assert f"{table['n'].sum()} networks of {len(table)} cells" in caption
     assert f"{widest['label']}: standard deviation {100 * np.std(widest['accuracies'], ddof=1):.2f} points" in caption
-    assert "5 networks of all collapsed" in caption
+    assert "5 networks of all cells collapsed" in caption
     assert f"Resolution {100 * lab_evidence.results.resolution:.2f} points." in caption
 
 

@@ -122,7 +122,7 @@ def _seeds_caption(table: pd.DataFrame) -> str:
         widest = several.iloc[several["spread"].argmax()]
         parts.append(f"Seeds differ most in {widest['label']}: standard deviation {points(widest['spread'])}.")
     if lost := table["of_collapsed"].iloc[0]:
-        parts.append(f"{counted(lost, 'network')} of all collapsed; means are of those that trained.")
+        parts.append(f"{counted(lost, 'network')} of all cells collapsed; means are of those that trained.")
     return " ".join([*parts, resolution_words(table)])
 
 
