@@ -140,7 +140,7 @@ def test_a_link_to_a_cell_opens_its_runs(opened):
     assert not target.locator("code").first.is_visible()
     link.focus()
     opened.page.keyboard.press("Enter")
-    assert target.locator("code").first.is_visible()
+    target.locator("code").first.wait_for(state="visible")  # the page hears of the new address a moment later
     assert "mnistlab run --layers" in target.inner_text()
 
 
