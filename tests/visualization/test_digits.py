@@ -105,11 +105,17 @@ def test_bins_surer_than_float32_can_tell_stand_in_the_legend():
     assert "2 surer bins, at least 99.90 % right" in legend(ax)
 
 
-@pytest.mark.parametrize("bins", [[(1.0, 1.0, 1.0, 1.0)], [(0.1122, 0.1135, np.nan, np.nan)], [(0.9, 0.0, 0.0, 0.2)]])
-def test_reliability_of_a_perfect_and_of_a_collapsed_network_can_be_drawn(bins):
-    figure = Figure()
-    draw_reliability(reliability(*bins, n=1), figure.add_subplot())
-    figure_png(figure)
+@pytest.mark.parametrize(("bin_", "place", "wrong"), [
+    ((1.0, 1.0, 1.0, 1.0), 1e-7, 1e-4), ((0.1122, 0.1135, np.nan, np.nan), 0.8878, 0.8865),
+    ((0.9, 0.0, 0.0, 0.2), 0.1, 1.0),
+])  # fmt: skip
+def test_reliability_of_a_perfect_and_of_a_collapsed_network_is_drawn_inside_its_axes(bin_, place, wrong):
+    ax = draw_reliability(reliability(bin_, n=1), Figure().add_subplot())
+    line = ax.containers[0].lines[0]
+    assert (line.get_xdata()[0], line.get_ydata()[0]) == pytest.approx((place, wrong))
+    for drawn, (end, other) in ((place, ax.get_xlim()), (wrong, ax.get_ylim())):
+        assert other <= drawn <= end
+    assert len(figure_png(ax.figure)) > 10_000
 
 
 def test_votes_are_drawn_with_their_intervals_beside_the_mean_of_the_voters(tables):
