@@ -205,6 +205,17 @@ def test_levels_that_are_all_numbers_have_their_networks_too(plant_evidence):
     assert set(table["level"]) == {"16", "32", "0.25", "1.0"}
 
 
+def test_cells_that_are_a_factorial_at_each_depth_only_have_no_means_at_each_setting(plant_evidence):
+    """Widths of one depth meet none of the other: what would be the depth's, what the widths'?"""
+    shapes = ((32,), (64,), (32, 16), (64, 32))
+    known = plant_evidence([(Cell(Architecture(shape, name)), 0.9, ("done",) * 3)
+                            for name in ("relu", "tanh") for shape in shapes])  # fmt: skip
+    assert (known.sensitivity.method, known.sensitivity.conditional_on) == ("anova", "depth")
+    shown = Shown(BY_NAME["effects"], known)
+    assert shown.table.empty
+    assert shown.caption.startswith("No means at each setting: they take a full factorial")
+
+
 def test_effects_come_by_the_share_of_their_knob(grid):
     order = list(dict.fromkeys(effects_table(grid)["knob"]))
     shares = {row["knobs"][0]: row["share"].value for _, row in grid.sensitivity.shares.iterrows()

@@ -289,7 +289,7 @@ def effects_table(known: "Evidence") -> pd.DataFrame:
         at that level), of_levels (as many there are; of more than forty-five, those of the knobs of smallest share are
         left out).
     """
-    if known.cells.empty or known.sensitivity.method != "anova":
+    if known.cells.empty or known.sensitivity.method != "anova" or known.sensitivity.conditional_on:
         return pd.DataFrame(columns=_EFFECT)
     found = known.sensitivity
     shares = {row["knobs"][0]: number(row["share"].value) for row in found.shares.to_dict("records")
