@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mnistlab.spec import Run
 
 Status = Literal["done", "failed", "diverged", "timeout"]
-StoppedBy = Literal["epochs", "early_stopping", "tol"]
+StoppedBy = Literal["epochs", "early_stopping", "tol", "halving"]
+Role = Literal["common", "fresh", "search"]  # of a run in a study
 
 
 @dataclass(frozen=True, slots=True)

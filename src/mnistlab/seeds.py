@@ -8,6 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+# Seeds from here on belong to `tune`: those of trials, then those that a winner is trained again with. A network that
+# was chosen by its validation digits is never the one whose test accuracy is quoted (rule M3).
+SEARCH_SEEDS, FRESH_SEEDS = 2**30, 2**30 + 2**29
+
 StreamName = Literal["init", "order", "validation", "dropout"]
 
 _KEYS: dict[StreamName, int] = {"init": 1, "order": 2, "validation": 3, "dropout": 4}

@@ -14,20 +14,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistlab.errors import StoreError
 from mnistlab.plan import CellSize, architecture_key
-from mnistlab.records import Environment, Evaluation, Measurement, PartLabels, RunResult
+from mnistlab.records import Environment, Evaluation, Measurement, PartLabels, Role, RunResult
 from mnistlab.spec import Cell, Run
 from mnistlab.store import bits, schema
 from mnistlab.store.connection import connect_to_write, faults_of, take_lock
 from mnistlab.study import Study
-
-Role = Literal["common", "fresh", "search"]
 
 _STUDY_UPDATE = ", ".join(f"{name} = excluded.{name}" for name in ("seeds", "words", "until_margin"))
 _CELL_UPDATE = ", ".join(f"{column.name} = excluded.{column.name}" for column in schema.CELL.columns)

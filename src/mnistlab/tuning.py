@@ -1,0 +1,43 @@
+"""Cells asked by a sampler instead of listed: what may be chosen, who proposes, when a trial is given up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mnistlab.records import Role
+from mnistlab.spec import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Halving:
+    """Successive halving inside a cohort: after some epochs a member goes on only among the best.
+
+    Attributes
+    ----------
+    factor : int
+        One of so many goes on.
+    rungs : tuple of (int, tuple of float)
+        The epochs after which it is asked, ascending, each with the validation accuracies, fractions, that other trials
+        had there.
+
+    References
+    ----------
+    L. Li et al. (2020), A system for massively parallel hyperparameter tuning, MLSys 2 (the asynchronous form).
+    """
+
+    factor: int
+    rungs: tuple[tuple[int, tuple[float, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Runs of one shape to be trained now, in which role, and whether some of them may be given up early."""
+
+    runs: tuple[Run, ...]
+    role: Role
+    halving: Halving | None = None
+
+
+def survives(accuracy: float, others: Sequence[float], factor: int) -> bool:
+    """Whether a trial is among the best `1 / factor` of all that have come so far, itself included; at least one is."""
+    kept = max(1, (len(others) + 1) // factor)
+    return sum(other > accuracy for other in others) < kept
