@@ -36,6 +36,8 @@ class PreparedData:
     validation : PartLabels | None
     test : PartLabels
     n_classes : int
+    image_shape : tuple of int
+        Height and width of the images that the features were made of.
     pipeline : sklearn.pipeline.Pipeline
         All steps as they were fitted, from uint8 pixels `(n, n_pixels)` on.
     """
@@ -47,6 +49,7 @@ class PreparedData:
     validation: PartLabels | None
     test: PartLabels
     n_classes: int
+    image_shape: tuple[int, int]
     pipeline: "Pipeline"
 
     @cached_property
@@ -181,8 +184,9 @@ def prepare(
         rows = _fitted(pipeline[len(images) :], rows, parts)
     validation = _part_labels(dataset, "validation", parts.validation) if len(parts.validation) else None
     test = _part_labels(dataset, "test", parts.test)
+    info = dataset.info
     return PreparedData(
-        rows, divisor, dataset.labels, parts.train, validation, test, dataset.info.n_classes, pipeline
+        rows, divisor, dataset.labels, parts.train, validation, test, info.n_classes, info.image_shape, pipeline
     )  # fmt: skip
 
 

@@ -151,3 +151,10 @@ def _filter(size: int, sigma: float) -> NDArray[np.float64]:
 
     smooth: NDArray[np.float64] = gaussian_filter1d(np.eye(size), sigma, axis=0, mode="constant")
     return smooth
+
+
+def deformation_key(seed: Any, step: Any) -> Any:
+    """The key of one step of a training, counted from 0; `seed` is that of the stream `deformation`."""
+    import jax
+
+    return jax.random.fold_in(jax.random.key(seed), step)
