@@ -57,7 +57,7 @@ def in_scipy(images, affine, noise, settings):
         back = np.linalg.inv(scale * turn @ slide)
         places = (grid - centre - [down, right]) @ back.T + centre
         for axis in range(2):
-            field = gaussian_filter(noise[:, axis, number].astype(float), settings.elastic_sigma, mode="constant")
+            field = gaussian_filter(noise[axis, :, number].astype(float), settings.elastic_sigma, mode="constant")
             places[..., axis] += settings.elastic_alpha * field
         found.append(map_coordinates(image, [places[..., 0], places[..., 1]], order=1, mode="grid-constant"))
     return np.stack(found)
@@ -174,3 +174,15 @@ def test_keys_of_either_kind_and_only_they_decide():
     first, again = deform(images, jax.random.key(4), ALL), deform(images, jax.random.PRNGKey(4), ALL)
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - deform(images, jax.random.key(5), ALL)).max() > 0.05
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n_members", [2, 5, 8])
+def test_a_member_is_what_it_is_alone_in_any_place(shape, n_members):
+    images = np.stack([pictures(shape, seed=member) for member in range(n_members)])
+    keys = jax.random.split(jax.random.key(1), n_members)
+    of_all = jax.jit(jax.vmap(lambda images, key: deform(images, key, ALL)))
+    alone = jax.jit(lambda images, key: deform(images, key, ALL))
+    found = np.asarray(of_all(images, keys))
+    np.testing.assert_array_equal(found, of_all(images[::-1], keys[::-1])[::-1])
+    np.testing.assert_array_equal(found, [alone(*member) for member in zip(images, keys, strict=True)])

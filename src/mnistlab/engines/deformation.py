@@ -98,28 +98,37 @@ def draw_affine(key: Any, n_images: int, settings: Deformation, dtype: Any) -> A
 
 def draw_field(key: Any, shape: tuple[int, int, int], settings: Deformation, dtype: Any) -> tuple[Any, Any]:
     """Elastic displacements down and to the right in pixels, each (b, height, width)."""
+    import jax.numpy as jnp
+
     noise = draw_noise(key, shape, dtype)
     n_images, height, width = shape
-    rows, columns = (_filter(size, settings.elastic_sigma).astype(dtype) for size in (height, width))
-    smooth = rows @ noise.reshape(height, -1)
-    smooth = smooth.reshape(-1, width) @ (settings.elastic_alpha * columns.T).astype(dtype)
-    field = smooth.reshape(height, 2, n_images, width)
-    return field[:, 0].swapaxes(0, 1), field[:, 1].swapaxes(0, 1)
+    # Filters of its own for each member: `vmap` would make one product for all, whose bits depend on a member's place.
+    own = 0 * noise[0, 0, 0, 0]
+    rows = own + _filter(height, settings.elastic_sigma).astype(dtype)
+    columns = own + (settings.elastic_alpha * _filter(width, settings.elastic_sigma).T).astype(dtype)
+
+    def smooth(noise: Any) -> Any:
+        of_rows = jnp.matmul(rows, noise.reshape(height, -1), precision="highest")
+        of_both = jnp.matmul(of_rows.reshape(-1, width), columns, precision="highest")
+        return of_both.reshape(height, n_images, width).swapaxes(0, 1)
+
+    return smooth(noise[0]), smooth(noise[1])
 
 
 def draw_noise(key: Any, shape: tuple[int, int, int], dtype: Any) -> Any:
-    """Uniform noise in +-1, (height, 2, b, width): so laid out, rows and columns are filtered by one product each.
+    """Uniform noise in +-1 for both displacements, (2, height, b, width).
 
-    Of 256 values, with the mean 0 and (to 1 in 65,536) the variance 1/3: smoothed, more bits make no difference, but
-    they take longer than all else.
+    So laid out, one product filters all columns of a batch and another all rows. The noise has 256 values, with the
+    mean 0 and (to 1 in 65,536) the variance 1/3: smoothed, more bits would make no difference, and 32 of them would
+    take longer than all else together.
     """
     import jax
 
     n_images, height, width = shape
-    n_values = height * 2 * n_images * width
+    n_values = 2 * height * n_images * width
     words = jax.random.bits(key, (-(-n_values // 4),), "uint32")
     values = jax.lax.bitcast_convert_type(words, "uint8").reshape(-1)[:n_values]
-    return ((values.astype(dtype) + 0.5) / 128 - 1).reshape(height, 2, n_images, width)
+    return ((values.astype(dtype) + 0.5) / 128 - 1).reshape(2, height, n_images, width)
 
 
 def coordinates(affine: AffineMap, field: tuple[Any, Any] | None, shape: tuple[int, int]) -> tuple[Any, Any]:
