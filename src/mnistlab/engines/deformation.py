@@ -1,7 +1,8 @@
 """Digits drawn anew in every step: random affine maps and elastic fields of a batch of images. Traced by JAX.
 
 Images and a key in, deformed images of the same shape out. A batch's draws depend on its key alone, not on what is
-trained beside it, and are the same in float32 and float64.
+trained beside it, and are the same in float32 and float64. Keras' layers are not used: the elastic one cannot be
+compiled, and a row of affine ones costs forty times as much (docs/engines.md, "Deformation").
 """
 
 from dataclasses import dataclass
