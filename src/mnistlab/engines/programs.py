@@ -21,8 +21,9 @@ ONE_NETWORK, SEEDS_OF_ONE_CELL, CELLS_OF_ONE_SEED = "one network", "seeds of one
 _FIVE, _FIVE_WIDTH = 5, 128
 _SHARED, _SHARED_WIDTH = 4, 8
 _FEW_STEPS = 5_000
-# An accelerator is filled by so many weights; more of them side by side gain nothing, and leave places empty.
-_GPU_WEIGHTS, _GPU_MEMBERS = 2e7, 512
+# An accelerator is filled by so many weights; more of them side by side gain nothing, and leave places empty. Fives
+# again, doubled while they fit.
+_GPU_WEIGHTS, _GPU_MEMBERS = 6.5e7, 640
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,8 @@ def program_of(choice: str, cell: Cell, n_steps: int, seed: int, device: str) ->
 
 def _gpu_members(cell: Cell) -> int:
     widths = (784, *cell.architecture.hidden_layer_sizes, 10)
-    fitting = _GPU_WEIGHTS / sum(a * b for a, b in itertools.pairwise(widths))
-    return min(_GPU_MEMBERS, 2 ** int(math.log2(max(1.0, fitting))))
+    fitting = min(_GPU_MEMBERS, _GPU_WEIGHTS / sum(a * b for a, b in itertools.pairwise(widths)))
+    return _FIVE * 2 ** int(math.log2(fitting / _FIVE)) if fitting >= _FIVE else 1
 
 
 def why_not_covered(cell: Cell, n_steps: int) -> str:

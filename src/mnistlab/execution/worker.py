@@ -250,6 +250,8 @@ def _limit_threads(settings: WorkerSettings) -> None:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
     else:  # exact float32, where the default is less
         os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
+        # Trying what Triton has for every product takes most of the time of compilation, and finds nothing better.
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_enable_triton_gemm=false".strip()
     if settings.compiled_dir is not None:  # what one process has compiled serves every other, today and later
         folder = settings.compiled_dir / environment.processor_key()
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
