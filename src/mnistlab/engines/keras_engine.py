@@ -22,7 +22,7 @@ from mnistlab.engines.canary import trust_jax
 from mnistlab.engines.programs import Program
 from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
-from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult
+from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult, StoppedBy
 from mnistlab.seeds import stream
 from mnistlab.spec import Run
 
@@ -159,7 +159,8 @@ class _Training:
             record = measure_epoch(epoch + 1, loss, self.predict, self.data)
         logs["val_loss"] = math.nan if record.validation_loss is None else record.validation_loss
         self.records.append(record)
-        self.on_epoch(self.run, record)
+        if not self.on_epoch(self.run, record):
+            self.model.stop_training = True
 
     def fit(self) -> Any:
         """Train; returns Keras' EarlyStopping callback or None."""
@@ -193,13 +194,14 @@ class _Training:
                              epochs_done=len(self.records), epochs=tuple(self.records))  # fmt: skip
         with self.clock.part("evaluation"):
             test, validation = measure_parts(self.predict, self.data)
-        early = len(self.records) < self.run.cell.training.epochs
+        stopped_by: StoppedBy = "early_stopping" if stopping and stopping.stopped_epoch else "halving"
+        if len(self.records) == self.run.cell.training.epochs:
+            stopped_by = "epochs"
         return RunResult(
             self.run, "done", "reference", self.environment, self.ledger(), program=program,
             epochs_done=len(self.records), best_epoch=stopping.best_epoch + 1 if stopping else None,
-            stopped_by="early_stopping" if early else "epochs", epochs=tuple(self.records), test=test,
-            validation=validation, weights_sha256=weights_sha256(weights),
-            network=stages_of(self.run.cell, self.data.pipeline, weights),
+            stopped_by=stopped_by, epochs=tuple(self.records), test=test, validation=validation,
+            weights_sha256=weights_sha256(weights), network=stages_of(self.run.cell, self.data.pipeline, weights),
         )  # fmt: skip
 
     def ledger(self) -> Ledger:

@@ -172,8 +172,9 @@ def train_group(program: Program, runs: Sequence[Run]) -> int:
 
 
 def _train(worker: _Worker, program: Program, runs: Sequence[Run], waiting: dict[str, Run]) -> None:
-    def on_epoch(run: Run, record: EpochRecord) -> None:
+    def on_epoch(run: Run, record: EpochRecord) -> bool:
         worker.send("epoch", run.id, record.epoch)
+        return True
 
     trainer = worker.engine(program.engine, runs[0].cell.framework)
     here = worker.environment_of(runs[0], program.engine)
