@@ -12,9 +12,11 @@ from mnistlab.errors import InvalidFieldError
 from mnistlab.formatting import html_paragraph, html_table, seconds
 from mnistlab.preprocessing import check_features
 from mnistlab.price import Priced, Prices, Work
+from mnistlab.records import Role
 from mnistlab.spec import Cell, Run
 from mnistlab.splits import part_sizes
 from mnistlab.study import MAX_SHOWN, Study
+from mnistlab.tuning import Halving
 
 # Resident memory of a process with its framework loaded, rounded up.
 _PROCESS_BYTES = {"keras": 600_000_000, "sklearn": 600_000_000}
@@ -43,12 +45,17 @@ class CellSize:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that one program trains together, their predicted seconds, and the seconds after which they are given up."""
+    """Runs that one program trains together, their predicted seconds, and the seconds after which they are given up.
+
+    Those of the role `search` are trained without test digits; `halving` says when one of them is ended early.
+    """
 
     program: Program
     runs: tuple[Run, ...]
     seconds: Estimate
     timeout_seconds: float
+    role: Role = "common"
+    halving: Halving | None = None
 
 
 @dataclass(frozen=True, slots=True)
