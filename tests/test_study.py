@@ -350,20 +350,25 @@ def test_every_flag_reaches_its_field():
              "dataset": "digits", "framework": "keras", "batch_norm": True, "dropout": "0.5", "protocol": "merged",
              "train_fraction": "0.6", "validation_fraction": "0.2", "optimizer": "sgd", "learning_rate": "1e-2",
              "momentum": "0.5", "schedule": "cosine", "l2": "0.1", "batch_size": "8", "epochs": "3",
-             "early_stopping": "2"}  # fmt: skip
+             "early_stopping": "2", "input_dropout": "0.1", "warmup_epochs": "1", "label_smoothing": "0.05",
+             "max_norm": "2", "ema_momentum": "0.99"}  # fmt: skip
     study = study_from_flags(texts)
     assert study.seeds == (4, 2)
     assert study.cells == (
         Cell(
-            Architecture((32, 16), ("relu", "tanh"), batch_norm=True, dropout=0.5),
+            Architecture((32, 16), ("relu", "tanh"), batch_norm=True, dropout=0.5, input_dropout=0.1),
             Split("merged", 0.6, 0.2), Features(("scale", "pca:50")),
             Training("sgd", 0.01, momentum=0.5, schedule="cosine", l2=0.1, batch_size=8, epochs=3,
-                     early_stopping_patience=2),
+                     early_stopping_patience=2, warmup_epochs=1, label_smoothing=0.05, max_norm=2, ema_momentum=0.99),
             "digits", "keras",
         ),
     )  # fmt: skip
+    deformed = {"rotation": "15", "zoom": "0.1", "shear": "0.2", "translation": "1", "elastic_alpha": "38",
+                "elastic_sigma": "6"}  # fmt: skip
+    [cell] = study_from_flags(deformed).cells
+    assert cell.training.deformation == tuple(map(float, deformed.values()))
     others = {"nodes", "depth", "weight_decay", "epsilon", "tol"}
-    assert {flag.name for flag in FLAGS} == set(texts) | others
+    assert {flag.name for flag in FLAGS} == set(texts) | set(deformed) | others
 
 
 def test_comma_separated_values_are_crossed():

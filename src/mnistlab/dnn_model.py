@@ -96,24 +96,31 @@ def create_dnn_model(
 
     def dense(units: int, index: int) -> Any:
         penalty = keras.regularizers.L2(training.l2) if training.l2 else None
+        hidden = index < layers.depth
+        limit = keras.constraints.MaxNorm(training.max_norm) if training.max_norm and hidden else None
+        start = kernel_initializer(seed, index)
         return keras.layers.Dense(
-            units, kernel_initializer=kernel_initializer(seed, index), kernel_regularizer=penalty
+            units, kernel_initializer=start, kernel_regularizer=penalty, kernel_constraint=limit
         )  # fmt: skip
 
+    def dropout(rate: float, index: int) -> Any:
+        return keras.layers.Dropout(rate, seed=None if seed is None else stream_seed(seed, "dropout", index))
+
     model = keras.Sequential([keras.Input((int(input_shape[0]),))])
+    if layers.input_dropout:
+        model.add(dropout(layers.input_dropout, layers.depth))
     for index, (units, name) in enumerate(zip(layers.hidden_layer_sizes, layers.activations, strict=True)):
         model.add(dense(units, index))
         if layers.batch_norm:
             model.add(keras.layers.BatchNormalization())
         model.add(keras.layers.Activation(name))
         if layers.dropout:
-            drawn = None if seed is None else stream_seed(seed, "dropout", index)
-            model.add(keras.layers.Dropout(layers.dropout, seed=drawn))
+            model.add(dropout(layers.dropout, index))
     model.add(dense(n_classes, layers.depth))
     model.add(keras.layers.Activation("softmax"))
-    model.compile(
-        optimizer=create_optimizer(training, steps_per_epoch), loss="categorical_crossentropy", metrics=["accuracy"]
-    )
+    smoothing = training.label_smoothing
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing) if smoothing else "categorical_crossentropy"
+    model.compile(optimizer=create_optimizer(training, steps_per_epoch), loss=loss, metrics=["accuracy"])
     return model
 
 
@@ -122,11 +129,21 @@ def kernel_initializer(seed: int | None, index: int) -> Any:
     return import_keras().initializers.GlorotUniform(None if seed is None else stream_seed(seed, "init", index))
 
 
+def dropout_rates(architecture: Architecture) -> list[tuple[int, float]]:
+    """Of every dropout layer in turn: which of its seed's streams it draws from, and its rate."""
+    of_input = [(architecture.depth, architecture.input_dropout)] if architecture.input_dropout else []
+    of_hidden = [(index, architecture.dropout) for index in range(architecture.depth)] if architecture.dropout else []
+    return of_input + of_hidden
+
+
 def learning_rate(training: Training, steps_per_epoch: int) -> Any:
     """The step size as Keras' optimizers take it: a number, or a schedule that counts steps."""
     schedules = import_keras().optimizers.schedules
     rate, steps = training.learning_rate, training.epochs * steps_per_epoch
     if training.schedule == "cosine":
+        if training.warmup_epochs:
+            rising = training.warmup_epochs * steps_per_epoch
+            return schedules.CosineDecay(0.0, steps - rising, warmup_target=rate, warmup_steps=rising)
         return schedules.CosineDecay(rate, steps)
     if training.schedule == "step":
         changes = [max(1, steps // 2), max(2, steps * 3 // 4)]
@@ -137,11 +154,14 @@ def learning_rate(training: Training, steps_per_epoch: int) -> Any:
 def create_optimizer(training: Training, steps_per_epoch: int) -> Any:
     """The Keras optimizer a training specification asks for; its schedule counts steps."""
     keras, rate = import_keras(), learning_rate(training, steps_per_epoch)
+    average: dict[str, Any] = {}
+    if training.ema_momentum is not None:
+        average = {"use_ema": True, "ema_momentum": training.ema_momentum}
     if training.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=training.momentum)
+        return keras.optimizers.SGD(rate, momentum=training.momentum, **average)
     if training.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, epsilon=training.epsilon)
-    return keras.optimizers.Adam(rate, epsilon=training.epsilon)
+        return keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, epsilon=training.epsilon, **average)
+    return keras.optimizers.Adam(rate, epsilon=training.epsilon, **average)
 
 
 def _architecture(mapping: Mapping[str, Any]) -> Architecture:

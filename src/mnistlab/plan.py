@@ -248,8 +248,11 @@ def architecture_key(cell: Cell, size: CellSize) -> str:
     """What a probe's measurement holds for: framework, layers, columns in and out, batch size, optimizer."""
     layers = cell.architecture
     widths = (size.n_features, *layers.hidden_layer_sizes, size.n_classes)
-    extras = [name for name, on in (("batch_norm", layers.batch_norm), ("dropout", layers.dropout > 0)) if on]
-    names = layers.activations[:1] if len(set(layers.activations)) == 1 else layers.activations
     training = cell.training
+    on = {"batch_norm": layers.batch_norm, "dropout": layers.dropout > 0, "input_dropout": layers.input_dropout > 0,
+          "max_norm": training.max_norm is not None, "weight_average": training.ema_momentum is not None,
+          "elastic": training.elastic_alpha > 0, "deformed": bool(training.deformation)}  # fmt: skip
+    extras = [name for name, is_on in on.items() if is_on]
+    names = layers.activations[:1] if len(set(layers.activations)) == 1 else layers.activations
     parts = [cell.framework, "-".join(map(str, widths)), "-".join(names), *extras]
     return " ".join([*parts, training.optimizer, f"batch {training.batch_size}"])

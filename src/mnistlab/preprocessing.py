@@ -36,6 +36,8 @@ class PreparedData:
     validation, test : PartLabels | None
         Of a trial of a search there is no test part.
     n_classes : int
+    image_shape : tuple of int
+        Height and width of the images that the features were made of.
     pipeline : sklearn.pipeline.Pipeline
         All steps as they were fitted, from uint8 pixels `(n, n_pixels)` on.
     """
@@ -47,6 +49,7 @@ class PreparedData:
     validation: PartLabels | None
     test: PartLabels | None
     n_classes: int
+    image_shape: tuple[int, int]
     pipeline: "Pipeline"
 
     @cached_property
@@ -187,7 +190,7 @@ def prepare(
         rows, divisor, dataset.labels, parts.train,
         validation=_part_labels(dataset, "validation", parts.validation) if len(parts.validation) else None,
         test=_part_labels(dataset, "test", parts.test) if test else None,
-        n_classes=dataset.info.n_classes, pipeline=pipeline,
+        n_classes=dataset.info.n_classes, image_shape=dataset.info.image_shape, pipeline=pipeline,
     )  # fmt: skip
 
 

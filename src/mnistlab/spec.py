@@ -28,6 +28,8 @@ FEATURE_STEPS = (*IMAGE_STEPS, "scale", "standardize", "pca")
 # docs/using.md says what other choices gave.
 HOG_ORIENTATIONS, HOG_CELL, HOG_BLOCK = 9, 4, 2
 
+_DEFAULT_SIGMA = 5.0  # pixels; of elastic deformation
+
 MAX_WIDTH = 65_536
 MAX_DEPTH = 512
 
@@ -126,7 +128,8 @@ def _check_fields(part: Any) -> None:
 class Architecture:
     """Hidden layers of a multilayer perceptron with a softmax output.
 
-    A hidden layer is dense → batch norm (if on) → activation → dropout (if above 0).
+    A hidden layer is dense → batch norm (if on) → activation → dropout (if above 0); before the first of them comes
+    input dropout (if above 0).
 
     Parameters
     ----------
@@ -137,6 +140,8 @@ class Architecture:
     batch_norm : bool, default=False
     dropout : float, default=0.0
         Fraction of units dropped behind every hidden layer while training, in [0, 1).
+    input_dropout : float, default=0.0
+        Fraction of features dropped while training, in [0, 1).
 
     Raises
     ------
@@ -149,6 +154,12 @@ class Architecture:
     batch_norm: bool = _knob(False, _yes_or_no, words="batch norm", about="batch normalisation before each activation")
     dropout: float = _knob(
         0.0, _fraction(zero=True, one=False), words="dropout {:g}", about="fraction of units dropped in training"
+    )
+    input_dropout: float = _knob(
+        0.0,
+        _fraction(zero=True, one=False),
+        words="input dropout {:g}",
+        about="fraction of features dropped in training",
     )
 
     def __post_init__(self) -> None:
@@ -298,6 +309,50 @@ class Training:
     l2: float = _knob(
         0.0, _number(at_least=0, below=100), words="l2 {:g}", about="penalty l2·Σw² on weights, not on biases"
     )
+    warmup_epochs: int = _knob(
+        0, _whole(0, 10**6), words="warm-up {}", about="epochs in which the step size rises to its value, before cosine"
+    )
+    label_smoothing: float = _knob(
+        0.0,
+        _fraction(zero=True, one=False),
+        words="smoothing {:g}",
+        about="share of each label spread over all classes",
+    )
+    max_norm: float | None = _knob(
+        None, _or_none(_number(above=0)), words="max norm {:g}",
+        about="largest Euclidean norm of the weights into a hidden unit",
+    )  # fmt: skip
+    ema_momentum: float | None = _knob(
+        None, _or_none(_fraction(zero=False, one=False)), words="weight average {:g}",
+        about="weight averaging: the network is the moving average of its weights over steps, of this momentum",
+    )  # fmt: skip
+    rotation: float = _knob(
+        0.0,
+        _number(at_least=0, below=180),
+        words="rotation {:g}",
+        about="turn training images by up to so many degrees",
+    )
+    zoom: float = _knob(
+        0.0, _fraction(zero=True, one=False), words="zoom {:g}", about="enlarge or shrink them by up to this fraction"
+    )
+    shear: float = _knob(
+        0.0,
+        _fraction(zero=True, one=False),
+        words="shear {:g}",
+        about="slant them by up to this fraction of their height",
+    )
+    translation: float = _knob(
+        0.0, _number(at_least=0, below=1000), words="translation {:g}", about="shift them by up to so many pixels"
+    )
+    elastic_alpha: float = _knob(
+        0.0, _number(at_least=0, below=10_000), words="elastic {:g}", about="strength of elastic deformation, in pixels"
+    )
+    elastic_sigma: float = _knob(
+        _DEFAULT_SIGMA,
+        _number(above=0, below=1000),
+        words="sigma {:g}",
+        about="its smoothness: a Gaussian of so many pixels",
+    )
     batch_size: int = _knob(32, _whole(1, 10**7), words="batch {}", about="examples a step")
     epochs: int = _knob(10, _whole(1, 10**6), words="{} epochs", about="passes asked for")
     early_stopping_patience: int | None = _knob(
@@ -316,6 +371,22 @@ class Training:
             name, value = declared.name, getattr(self, declared.name)
             if name in owners and self.optimizer not in owners[name] and value != declared.default:
                 raise InvalidFieldError(name, value, f"{self.optimizer} has none", f"it belongs to {owners[name][0]}")
+        if self.warmup_epochs and self.schedule != "cosine":
+            raise InvalidFieldError("warmup_epochs", self.warmup_epochs, f"the schedule {self.schedule} has none",
+                                    "it belongs to cosine")  # fmt: skip
+        if self.warmup_epochs >= self.epochs:
+            raise InvalidFieldError(
+                "warmup_epochs", self.warmup_epochs, f"of {self.epochs} epochs none is left after it"
+            )
+        if self.elastic_sigma != _DEFAULT_SIGMA and not self.elastic_alpha:
+            raise InvalidFieldError("elastic_sigma", self.elastic_sigma, "nothing is deformed", "set elastic_alpha")
+
+    @property
+    def deformation(self) -> tuple[float, ...]:
+        """How training images are deformed, each anew in every epoch: rotation, zoom, shear, translation, elastic alpha
+        and sigma; empty where they are not."""
+        affine = self.rotation, self.zoom, self.shear, self.translation
+        return (*affine, self.elastic_alpha, self.elastic_sigma) if any((*affine, self.elastic_alpha)) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,8 +412,13 @@ class Cell:
     _SKLEARN: ClassVar[Mapping[str, tuple[object, ...]]] = {
         "batch_norm": (False,),
         "dropout": (0.0,),
+        "input_dropout": (0.0,),
         "optimizer": ("adam", "sgd"),
         "schedule": ("constant",),
+        "label_smoothing": (0.0,),
+        "max_norm": (None,),
+        "ema_momentum": (None,),
+        **dict.fromkeys(("rotation", "zoom", "shear", "translation", "elastic_alpha"), (0.0,)),
     }
 
     def __post_init__(self) -> None:
@@ -351,6 +427,9 @@ class Cell:
         if training.early_stopping_patience is not None and self.split.validation_fraction == 0:
             raise InvalidFieldError("early_stopping_patience", training.early_stopping_patience,
                                     "early stopping needs validation examples", "set validation_fraction")  # fmt: skip
+        if training.deformation and (beyond := [s for s in self.features.steps if s not in ("deskew", "scale")]):
+            raise InvalidFieldError("features", str(self.features), f"only images are deformed, and {beyond[0]} "
+                                    "gives none", "say scale, or deskew,scale")  # fmt: skip
         if self.framework == "keras" and training.tol is not None:
             raise InvalidFieldError("tol", training.tol, "only scikit-learn has it", "use early_stopping_patience")
         if self.framework == "sklearn":

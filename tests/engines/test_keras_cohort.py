@@ -99,6 +99,59 @@ def test_twenty_steps_of_forty_cells_are_those_of_fit(
     check_twenty_steps(draw_cell(number, epochs=1), trained, first_steps, difference, draw_companion)
 
 
+STRONG = {
+    "label smoothing": Training(label_smoothing=0.1),
+    "max norm": Training(max_norm=0.7, learning_rate=0.01),
+    "warm-up": Training(schedule="cosine", warmup_epochs=1, epochs=2),
+    "weight average": Training(ema_momentum=0.9, learning_rate=0.01),
+    "deformation": Training(rotation=15, zoom=0.1, shear=0.2, translation=1, elastic_alpha=8, elastic_sigma=2),
+}
+ALL_OF_IT = Cell(
+    Architecture((20, 12), "relu", dropout=0.3, input_dropout=0.2), dataset="digits",
+    training=Training(label_smoothing=0.1, max_norm=1.5, schedule="cosine", warmup_epochs=2, epochs=7,
+                      ema_momentum=0.95, rotation=10, elastic_alpha=10, l2=1e-4, learning_rate=0.003, batch_size=50),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", STRONG)
+def test_each_part_of_strong_training_takes_the_steps_of_fit(part, trained, first_steps, difference):
+    cell = Cell(Architecture((20, 12), dropout=0.3, input_dropout=0.2), training=STRONG[part], dataset="digits")
+    other = dataclasses.replace(cell, training=dataclasses.replace(cell.training, learning_rate=0.002))
+    if cell.training.label_smoothing:  # each member has its own
+        other = dataclasses.replace(other, training=dataclasses.replace(other.training, label_smoothing=0.3))
+    runs = [Run(cell, 1), Run(other, 3)]
+    found, expected = (trained(engine(), program, runs, first_steps)
+                       for engine, program in ((KerasCohorts, EIGHT), (KerasEngine, REFERENCE)))  # fmt: skip
+    assert max(difference(found[run], expected[run]) for run in runs) <= 1e-4
+
+
+@pytest.mark.parametrize("part", STRONG)
+def test_each_part_of_strong_training_changes_the_network(part, trained, first_steps):
+    plain = Training(
+        epochs=STRONG[part].epochs, learning_rate=STRONG[part].learning_rate, schedule=STRONG[part].schedule
+    )
+    cells = [Cell(Architecture((20, 12)), training=training, dataset="digits") for training in (STRONG[part], plain)]
+    results = trained(KerasCohorts(), EIGHT, [Run(cell, 1) for cell in cells], first_steps)
+    assert len({result.weights_sha256 for result in results.values()}) == 2
+
+
+@pytest.mark.ci
+def test_strong_training_in_double_precision_is_that_of_fit(trained_elsewhere, difference):
+    """Through seven epochs, each measured and ended with the average of the weights; stopped early, and not."""
+    stopped = dataclasses.replace(ALL_OF_IT.training, ema_momentum=0.8, learning_rate=0.03, early_stopping_patience=1,
+                                  schedule="constant", warmup_epochs=0, epochs=30)  # fmt: skip
+    check_double_precision([ALL_OF_IT, dataclasses.replace(ALL_OF_IT, training=stopped)], trained_elsewhere, difference)
+
+
+def test_no_weights_into_a_hidden_unit_are_longer_than_max_norm(trained, prepare_run):
+    training = Training(max_norm=0.7, learning_rate=0.02, epochs=2)
+    run = Run(Cell(Architecture((20, 12)), training=training, dataset="digits"), 1)
+    dense = [stage for stage in trained(KerasCohorts(), EIGHT, [run])[run].network if stage.kind == "dense"]
+    longest = [np.linalg.norm(stage.arrays[0], axis=0).max() for stage in dense]
+    assert longest[:2] == [pytest.approx(0.7, abs=1e-4)] * 2
+    assert longest[2] > 1
+
+
 def check_double_precision(cells, trained_elsewhere, difference):
     """All cells in one process; those that differ are named."""
     runs = [[Run(cell, 1)] for cell in cells]
@@ -200,9 +253,9 @@ def test_cells_of_one_seed_keep_their_bits_and_take_the_steps_of_fit(
     assert difference(trained(engine, SHARED, [watched], first_steps)[watched], expected) <= 1e-4
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
-def test_step_sizes_are_those_of_keras_own_optimizer_wherever_one_begins(schedule, prepare_run):
-    training = Training(schedule=schedule, epochs=60, learning_rate=0.0123)
+@pytest.mark.parametrize(("schedule", "warmup"), [("constant", 0), ("cosine", 0), ("cosine", 7), ("step", 0)])
+def test_step_sizes_are_those_of_keras_own_optimizer_wherever_one_begins(schedule, warmup, prepare_run):
+    training = Training(schedule=schedule, epochs=60, learning_rate=0.0123, warmup_epochs=warmup)
     run = Run(Cell(Architecture((4,)), dataset="digits", training=training), 0)
     data = prepare_run(run)
     n_steps = 60 * math.ceil(len(data.train) / training.batch_size)

@@ -2,14 +2,22 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlab.dnn_model import create_dnn_model, create_optimizer, import_keras, kernel_initializer, learning_rate
+from mnistlab.dnn_model import (
+    create_dnn_model,
+    create_optimizer,
+    dropout_rates,
+    import_keras,
+    kernel_initializer,
+    learning_rate,
+)
 from mnistlab.engines.cohort import Cohorts
 from mnistlab.engines.compiled import State
+from mnistlab.engines.deformation import Deformation, deform, deformation_key
 from mnistlab.preprocessing import PreparedData
 from mnistlab.seeds import stream, stream_seed
 from mnistlab.spec import Cell, Run
@@ -50,23 +58,34 @@ class _KerasMember:
         return False
 
 
-class KerasShape:
-    """See `Shape`. A state holds trainable, other and optimizer variables in Keras' order, then the factor of L2.
+class _Own(NamedTuple):
+    """What a member has of its own beside its variables: factors of the loss, the source of its deformations."""
 
-    What may differ between members is no constant of the program: the step size comes from outside, the dropout rate
-    is a variable, L2 a factor of the penalty.
+    l2: Any
+    label_smoothing: Any
+    deformation_seed: Any
+
+
+class KerasShape:
+    """See `Shape`. A state holds trainable, other and optimizer variables in Keras' order, then what is `_Own`.
+
+    What may differ between members is no constant of the program: the step size comes from outside, dropout rates are
+    variables, L2 and label smoothing factors of the loss. Where weights are averaged, the network is the average.
     """
 
     def __init__(self, cell: Cell, data: PreparedData) -> None:
         import jax
 
         self._keras, self._jax = import_keras(), jax
-        self._has_l2, self._n_classes = cell.training.l2 > 0, data.n_classes
+        training = cell.training
+        self._has_l2, self._smooths, self._n_classes = training.l2 > 0, training.label_smoothing > 0, data.n_classes
+        self._deformation = Deformation(*training.deformation) if training.deformation else None
+        self._image_shape = data.image_shape
         self.dtype = np.dtype(self._keras.config.floatx())
-        plain = dataclasses.replace(cell.training, schedule="constant", l2=0.0)
+        plain = dataclasses.replace(training, schedule="constant", warmup_epochs=0, l2=0.0)
         columns = data.rows.shape[1]
         built = create_dnn_model((columns,), cell.architecture, training=plain, n_classes=data.n_classes)
-        if cell.architecture.dropout:
+        if cell.architecture.dropout or cell.architecture.input_dropout:
             built = self._keras.models.clone_model(built, clone_function=self._clone)
         self._model = built
         self._optimizer = create_optimizer(plain, 1)
@@ -74,6 +93,7 @@ class KerasShape:
         layers = self._keras.layers
         self._kernels = [layer.kernel for layer in self._model.layers if isinstance(layer, layers.Dense)]
         self._dropouts = [layer for layer in self._model.layers if isinstance(layer, layers.Dropout)]
+        self._averages = self._optimizer._model_variables_moving_average if self._optimizer.use_ema else []
 
     def _clone(self, layer: Any) -> Any:
         keras, jax = self._keras, self._jax
@@ -99,29 +119,39 @@ class KerasShape:
         model, start = self._model, dict[int, Any]()
         for index, kernel in enumerate(self._kernels):
             start[id(kernel)] = np.asarray(kernel_initializer(run.seed, index)(kernel.shape, self.dtype.name))
-        for index, layer in enumerate(self._dropouts):
-            start[id(layer.kept)] = np.asarray(1.0 - run.cell.architecture.dropout, self.dtype)
+        for layer, (index, rate) in zip(self._dropouts, dropout_rates(run.cell.architecture), strict=True):
+            start[id(layer.kept)] = np.asarray(1.0 - rate, self.dtype)
             state = layer.seed_generator.state
             start[id(state)] = np.asarray([stream_seed(run.seed, "dropout", index), 0], state.dtype)
         parts = model.trainable_variables, model.non_trainable_variables, self._optimizer.variables
         arrays = [[start.get(id(v), np.asarray(v.value)) for v in part] for part in parts]
-        return _KerasMember((*arrays, np.asarray(run.cell.training.l2, self.dtype)), run, data, self.dtype)
+        training = run.cell.training
+        own = _Own(np.asarray(training.l2, self.dtype), np.asarray(training.label_smoothing, self.dtype),
+                   np.uint32(stream_seed(run.seed, "deformation")))  # fmt: skip
+        return _KerasMember((*arrays, own), run, data, self.dtype)
 
     def step(self, state: State, rate: Any, X: Any, y: Any) -> tuple[State, Any]:
         """See `Shape`."""
-        trainable, other, slots, l2 = state
+        trainable, other, slots, own = state
+        if self._deformation is not None:
+            number = next(value for variable, value in zip(self._optimizer.variables, slots, strict=True)
+                          if variable is self._optimizer.iterations)  # fmt: skip
+            images = X.reshape(-1, *self._image_shape)
+            X = deform(images, deformation_key(own.deformation_seed, number), self._deformation).reshape(X.shape)
         slots = [rate.astype(value.dtype) if variable is self._optimizer.learning_rate else value
                  for variable, value in zip(self._optimizer.variables, slots, strict=True)]  # fmt: skip
         truth = self._jax.nn.one_hot(y, self._n_classes, dtype=self.dtype)
+        if self._smooths:  # as Keras' loss, which takes no array for it
+            truth = truth * (1 - own.label_smoothing) + own.label_smoothing / self._n_classes
 
         def loss(trainable: Any, other: Any) -> tuple[Any, Any]:
             predicted, other = self._model.stateless_call(trainable, other, X, training=True)
             mean = self._keras.losses.categorical_crossentropy(truth, predicted).mean()
-            return mean + l2 * self._squares(trainable) if self._has_l2 else mean, other
+            return mean + own.l2 * self._squares(trainable) if self._has_l2 else mean, other
 
         (value, other), gradients = self._jax.value_and_grad(loss, has_aux=True)(trainable, other)
         trainable, slots = self._optimizer.stateless_apply(slots, gradients, trainable)
-        return (trainable, other, slots, l2), value
+        return (trainable, other, slots, own), value
 
     def _squares(self, trainable: Any) -> Any:
         kernels = {id(kernel) for kernel in self._kernels}
@@ -130,12 +160,18 @@ class KerasShape:
 
     def predict(self, state: State, X: Any) -> Any:
         """See `Shape`."""
-        trainable, other, *_ = state
-        return self._model.stateless_call(trainable, other, X, training=False)[0]
+        return self._model.stateless_call(self._trained(state), state[1], X, training=False)[0]
+
+    def _trained(self, state: State) -> Any:
+        """The trainable variables that the network consists of: their averages, where these are kept."""
+        if not self._averages:
+            return state[0]
+        values = {id(variable): value for variable, value in zip(self._optimizer.variables, state[2], strict=True)}
+        return [values[id(average)] for average in self._averages]
 
     def weights(self, state: State) -> list[NDArray[Any]]:
         """See `Shape.weights`."""
-        trainable, other, *_ = state
+        trainable, other = self._trained(state), state[1]
         variables = *self._model.trainable_variables, *self._model.non_trainable_variables
         values = {id(v): value for v, value in zip(variables, (*trainable, *other), strict=True)}
         not_of_the_model = {id(layer.kept) for layer in self._dropouts}

@@ -19,11 +19,12 @@ from mnistlab.engines.base import (
     weights_sha256,
 )
 from mnistlab.engines.canary import trust_jax
+from mnistlab.engines.deformation import Deformation, deform, deformation_key
 from mnistlab.engines.programs import Program
 from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
 from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult, StoppedBy
-from mnistlab.seeds import stream
+from mnistlab.seeds import stream, stream_seed
 from mnistlab.spec import Run
 
 _PREDICT_BATCH = 2_000
@@ -109,6 +110,7 @@ class _Batches:
         self.size = run.cell.training.batch_size
         self.per_epoch = math.ceil(len(data.X_train) / self.size)
         self.X, self.y = data.X_train, np.eye(data.n_classes, dtype=np.float32)[data.y_train]
+        self.deformed = _deformed(run, data) if run.cell.training.deformation else lambda X, _step: X
         self.order = stream(run.seed, "order")
         self.asked = 0
         self.third_asked_at = self.last_asked_at = math.nan
@@ -122,7 +124,21 @@ class _Batches:
                 if self.asked == 3:
                     self.third_asked_at = self.last_asked_at
                 rows = order[start : start + self.size]
-                yield self.X[rows], self.y[rows]
+                yield self.deformed(self.X[rows], self.asked - 1), self.y[rows]
+
+
+def _deformed(run: Run, data: PreparedData) -> Callable[[Any, int], Any]:
+    """What deforms the features of the batch of a step, as the population engine does."""
+    import jax
+
+    settings, seed = Deformation(*run.cell.training.deformation), stream_seed(run.seed, "deformation")
+
+    @jax.jit
+    def deformed(X: Any, step: Any) -> Any:
+        images = X.reshape(-1, *data.image_shape)
+        return deform(images, deformation_key(seed, step), settings).reshape(X.shape)
+
+    return lambda X, step: np.asarray(deformed(X, np.int32(step)))
 
 
 class _Training:
@@ -131,6 +147,7 @@ class _Training:
     def __init__(self, keras: Any, run: Run, data: PreparedData, environment: Environment, on_epoch: OnEpoch) -> None:
         self.keras, self.run, self.data, self.environment, self.on_epoch = keras, run, data, environment, on_epoch
         self.clock, self.records = Stopwatch(), list[EpochRecord]()
+        self.averaged: list[Any] = []  # weights at the end of the last epoch, where they are averaged
         with self.clock.part("compile"):
             self.model, self.batches = _build(run, data), _Batches(run, data)
             for part in (data.validation, data.test):
@@ -159,6 +176,8 @@ class _Training:
             record = measure_epoch(epoch + 1, loss, self.predict, self.data)
         logs["val_loss"] = math.nan if record.validation_loss is None else record.validation_loss
         self.records.append(record)
+        if self.model.optimizer.use_ema:
+            self.averaged = self.model.get_weights()
         if not self.on_epoch(self.run, record):
             self.model.stop_training = True
 
@@ -166,6 +185,8 @@ class _Training:
         """Train; returns Keras' EarlyStopping callback or None."""
         training, callbacks = self.run.cell.training, self.keras.callbacks
         watching = [callbacks.LambdaCallback(on_epoch_end=self.end_epoch)]
+        if training.ema_momentum is not None:  # before the others: what they measure and keep is the average
+            watching.insert(0, callbacks.SwapEMAWeights(swap_on_epoch=True))
         stopping = None
         if training.early_stopping_patience:
             stopping = callbacks.EarlyStopping(
@@ -181,6 +202,8 @@ class _Training:
         # Keras takes two batches before it starts: the third is asked for when the program is compiled and ran twice.
         if self.compile_shows:
             self.clock.seconds["compile"] += self.batches.third_asked_at - start
+        if self.averaged and stopping is None:  # Keras leaves the average in the model only after the last epoch of all
+            self.model.set_weights(self.averaged)
         spent = sum(self.clock.seconds[part] - before[part] for part in ("compile", "evaluation"))
         self.clock.seconds["steps"] += time.perf_counter() - start - spent
         return stopping

@@ -21,8 +21,8 @@ ONE_NETWORK, SEEDS_OF_ONE_CELL, CELLS_OF_ONE_SEED = "one network", "seeds of one
 _FIVE, _FIVE_WIDTH = 5, 128
 _SHARED, _SHARED_WIDTH = 4, 8
 _FEW_STEPS = 5_000
-# An accelerator is filled by many: as many as take so much memory with gradients, moments and what a step needs.
-_GPU_BYTES, _GPU_BYTES_A_WEIGHT, _GPU_MEMBERS = 8e9, 40, 512
+# An accelerator is filled by so many weights; more of them side by side gain nothing, and leave places empty.
+_GPU_WEIGHTS, _GPU_MEMBERS = 2e7, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ def program_of(choice: str, cell: Cell, n_steps: int, seed: int, device: str) ->
         )
     widest = max(cell.architecture.hidden_layer_sizes)
     if device == "gpu" and not cell.features.learns:  # each of these would bring features of its own
-        return Program("population", SEEDS_OF_ONE_CELL, _gpu_members(cell))
+        members = _gpu_members(cell)
+        return Program("population", SEEDS_OF_ONE_CELL if members > 1 else ONE_NETWORK, members)
     if widest <= _SHARED_WIDTH and cell.framework == "keras":
         return Program("population", CELLS_OF_ONE_SEED, _SHARED)
     if widest <= _FIVE_WIDTH and seed >= _FIVE and not cell.features.learns:
@@ -91,8 +92,8 @@ def program_of(choice: str, cell: Cell, n_steps: int, seed: int, device: str) ->
 
 def _gpu_members(cell: Cell) -> int:
     widths = (784, *cell.architecture.hidden_layer_sizes, 10)
-    fitting = _GPU_BYTES / (_GPU_BYTES_A_WEIGHT * sum(a * b for a, b in itertools.pairwise(widths)))
-    return min(_GPU_MEMBERS, 2 ** int(math.log2(max(2.0, fitting))))
+    fitting = _GPU_WEIGHTS / sum(a * b for a, b in itertools.pairwise(widths))
+    return min(_GPU_MEMBERS, 2 ** int(math.log2(max(1.0, fitting))))
 
 
 def why_not_covered(cell: Cell, n_steps: int) -> str:
@@ -109,11 +110,14 @@ def why_not_covered(cell: Cell, n_steps: int) -> str:
 def companions(run: Run, kind: str) -> Hashable:
     """What runs have in common that one compiled program may train: shape, optimizer, batch size, data, features.
 
-    Where they share their batches, seed and split as well. Learning rate and schedule, L2, dropout rate, epochs,
-    stopping, and else seed and split are each member's own.
+    Where they share their batches, seed and split as well. Learning rate and schedule, L2, dropout rates, label
+    smoothing, epochs, stopping, and else seed and split are each member's own.
     """
     cell = run.cell
-    layers, training = replace(cell.architecture, dropout=0.5 if cell.architecture.dropout else 0.0), cell.training
-    optimizer = training.optimizer, training.momentum, training.weight_decay, training.epsilon
-    shape = cell.framework, cell.dataset, cell.features, layers, optimizer, training.l2 > 0, training.batch_size
+    rates = cell.architecture.dropout, cell.architecture.input_dropout
+    on, also_on = (0.5 if rate else 0.0 for rate in rates)
+    layers, training = replace(cell.architecture, dropout=on, input_dropout=also_on), cell.training
+    step = (training.optimizer, training.momentum, training.weight_decay, training.epsilon, training.max_norm,
+            training.ema_momentum, training.l2 > 0, training.label_smoothing > 0)  # fmt: skip
+    shape = cell.framework, cell.dataset, cell.features, layers, step, training.deformation, training.batch_size
     return (*shape, cell.split, run.seed) if kind == CELLS_OF_ONE_SEED else shape
