@@ -131,7 +131,7 @@ class StoreWriter:
             asked = [(run.id, ids[run.cell], run) for run in runs]
             self._enter_runs(study.name, asked, role)
             if role == "common":
-                self._take_out_all_but(study.name, {id_ for id_, _, _ in asked})
+                self._take_out_all_but(study.name, {id_ for id_, _, _ in asked}, "common")
                 self._order_cells(study.name, list(ids.values()))
             else:
                 self._add_cells(study.name, list(ids.values()))
@@ -165,12 +165,18 @@ class StoreWriter:
         insert = f"{schema.STUDY_RUN.insert} ON CONFLICT (run, study) DO NOTHING"
         self._many(insert, [{"study": study, "run": id_, "role": role} for id_, _, _ in runs])
 
-    def _take_out_all_but(self, study: str, asked: set[str]) -> None:
-        """Open runs that are not asked for leave the study, then cells without a run in it."""
+    def withdraw_open_trials(self, study: str) -> None:
+        """What a search has asked for leaves it where there is no result, and with it cells that then have no run."""
+        with self._transaction():
+            self._take_out_all_but(study, set(), "search", "fresh")
+
+    def _take_out_all_but(self, study: str, asked: set[str], *roles: Role) -> None:
+        """Open runs of these roles that are not asked for leave the study, then cells without a run in it."""
+        marks = ", ".join("?" * len(roles))
         open_runs = self._execute(
-            "SELECT run FROM study_run JOIN run ON run.id = run "
-            "WHERE study = ? AND role = 'common' AND status IN ('planned', 'failed', 'timeout')",
-            (study,),
+            f"SELECT run FROM study_run JOIN run ON run.id = run WHERE study = ? AND role IN ({marks}) "
+            "AND status IN ('planned', 'failed', 'timeout')",
+            (study, *roles),
         )
         rows = [(study, id_) for (id_,) in open_runs.fetchall() if id_ not in asked]
         self._many("DELETE FROM study_run WHERE study = ? AND run = ?", rows)
