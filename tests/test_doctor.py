@@ -138,19 +138,19 @@ def test_a_store_is_told_with_its_format_and_who_writes_to_it(places):
     assert told_of_store(places).detail.endswith("nothing has been run yet")
     places.store.parent.mkdir(parents=True)
     places.store.touch()
-    assert told_of_store(places).detail == f"{places.store}: format 3"  # as which it reads
+    assert told_of_store(places).detail == f"{places.store}: format 4"  # as which it reads
     shutil.copy(STORES / "schema-1.sqlite", places.store)
-    assert told_of_store(places).detail == f"{places.store}: format 1, which the next run brings to 3"
+    assert told_of_store(places).detail == f"{places.store}: format 1, which the next run brings to 4"
     with open_writer(places.store, holder="mnistlab run lab"):
         check = told_of_store(places)
     assert check.status == "ok"
-    assert check.detail == f"{places.store}: format 3; process {os.getpid()}, mnistlab run lab, is writing to it"
+    assert check.detail == f"{places.store}: format 4; process {os.getpid()}, mnistlab run lab, is writing to it"
 
 
 @pytest.mark.parametrize("page", [0, 5, 22])
 def test_a_damaged_store_is_told_with_the_rescue(places, page):
     places.store.parent.mkdir(parents=True)
-    content = bytearray((STORES / "schema-3.sqlite").read_bytes())
+    content = bytearray((STORES / "schema-4.sqlite").read_bytes())
     content[4096 * page + 100 : 4096 * page + 4096] = b"\xa5" * 3996
     places.store.write_bytes(content)
     check = told_of_store(places)

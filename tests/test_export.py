@@ -120,7 +120,7 @@ def test_on_mnist_exports_classify_the_test_digits_as_the_stored_network_does(tm
         data = prepare(dataset, run.cell.split, run.cell.features, run.seed)
         engine = get_engine("reference", run.cell.framework)
         [result] = engine.train(
-            [run], Program("reference"), lambda run, data=data: data, here, lambda run, record: None
+            [run], Program("reference"), lambda run, data=data: data, here, lambda run, record: True
         )
         names = dataset.info.class_names
         network = TrainedNetwork(run, (28, 28), names, result.network, result.weights_sha256)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistlab.errors import ConfigurationError
+from mnistlab.seeds import SEARCH_SEEDS
 from mnistlab.spec import ACTIVATIONS, Architecture, Cell, Features, Split, Training
 from mnistlab.study import (
     FLAGS,
@@ -223,6 +224,8 @@ def test_a_file_may_carry_a_byte_order_mark_and_foreign_line_ends(tmp_path):
     ("seeds = [1, 2, 1]\n[model]", "seeds 1: given twice"),
     ("seeds = []\n[model]", "seeds []: at least one is needed"),
     ("seeds = [-1]\n[model]", "seeds -1: a whole number from 0 to 2,147,483,647 is needed"),
+    ("seeds = [3, 1_073_741_824]\n[model]",
+     "seeds 1073741824: seeds from 1,073,741,824 on belong to `mnistlab tune`"),
     ("[cell]\ndropout = 0.1", "cell: a list of tables is needed (write [[cell]] above each)"),
     ("[[cell]]\n[[cell]]\ntraining.epoch = 3", "cell 2: training.epoch: unknown key (did you mean epochs?)"),
     ("[[cell]]\ntraining.epochs = 0", "cell 1: training.epochs 0: a whole number from 1 to 1,000,000 is needed"),
@@ -421,6 +424,7 @@ def test_the_name_of_an_ad_hoc_study_depends_on_its_cells_alone():
      " (for example pca:50)")),
     ({"seed": "1,1"}, "--seed 1: given twice"),
     ({"seed": "-1"}, "--seed -1: a whole number from 0 to 2,147,483,647 is needed"),
+    ({"seed": "1610612736"}, "--seed 1610612736: seeds from 1,073,741,824 on belong to `mnistlab tune`"),
     ({"node": "4"}, "node: unknown flag (did you mean nodes?)"),
     ({"nodes": "0", "epochs": "x"},
      ("--nodes 0: a whole number from 1 to 65,536 is needed; --epochs x: a whole number"
@@ -451,7 +455,7 @@ cells = st.builds(
 )  # fmt: skip
 
 
-@given(cell=cells, seed=st.integers(0, 2**31 - 1))
+@given(cell=cells, seed=st.integers(0, SEARCH_SEEDS - 1))
 def test_the_flags_of_a_run_ask_for_exactly_that_run(cell, seed):
     words = flags_of(cell, seed)
     switches = {flag.option for flag in FLAGS if flag.kind == "switch"}

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mnistlab.analysis.estimate import Estimate
@@ -12,9 +12,11 @@ from mnistlab.errors import InvalidFieldError
 from mnistlab.formatting import html_paragraph, html_table, seconds
 from mnistlab.preprocessing import check_features
 from mnistlab.price import Priced, Prices, Work
+from mnistlab.records import Role
 from mnistlab.spec import Cell, Run
 from mnistlab.splits import part_sizes
 from mnistlab.study import MAX_SHOWN, Study
+from mnistlab.tuning import Halving
 
 # Resident memory of a process with its framework loaded, rounded up.
 _PROCESS_BYTES = {"keras": 600_000_000, "sklearn": 600_000_000}
@@ -43,12 +45,17 @@ class CellSize:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that one program trains together, their predicted seconds, and the seconds after which they are given up."""
+    """Runs that one program trains together, their predicted seconds, and the seconds after which they are given up.
+
+    Those of the role `search` are trained without test digits; `halving` says when one of them is ended early.
+    """
 
     program: Program
     runs: tuple[Run, ...]
     seconds: Estimate
     timeout_seconds: float
+    role: Role = "common"
+    halving: Halving | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +185,25 @@ def works_of(program: Program, runs: Sequence[Run], sizes: Mapping[str, CellSize
     return [work_of(run.cell, sizes[run.cell.id], program) for run in runs], len(runs) / program.members
 
 
+def grouped(runs: Iterable[tuple[Program, Run]]) -> Iterator[tuple[Program, tuple[Run, ...]]]:
+    """Runs as their programs train them together: companions alone, no more than there are places, in their order."""
+    alike: dict[tuple[Program, Hashable], list[Run]] = {}
+    for program, run in runs:
+        together = companions(run, program.kind) if program.members > 1 else run
+        alike.setdefault((program, together), []).append(run)
+    for (program, _), some in alike.items():
+        for start in range(0, len(some), program.members):
+            yield program, tuple(some[start : start + program.members])
+
+
+def priced_group(
+    program: Program, runs: tuple[Run, ...], seconds: Estimate, role: Role = "common", halving: Halving | None = None
+) -> Group:
+    """The group that is predicted to take so long; it is given up after many times as long."""
+    timeout = max(_TIMEOUT_FLOOR_SECONDS, _TIMEOUT_FACTOR * (seconds.high or 0.0))
+    return Group(program, runs, seconds, timeout, role, halving)
+
+
 def make_plan(
     study: Study, *, sizes: dict[str, CellSize], finished: Collection[str], measured: Collection[str], prices: Prices,
     program_of: Callable[[Cell, int, int], Program], workers: int,
@@ -200,7 +226,7 @@ def make_plan(
         Processes side by side.
     """
     done, to_do, costs = frozenset(finished), Counter[str](), defaultdict[str, list[Priced]](list)
-    together: dict[int, dict[tuple[Program, Hashable], list[Run]]] = {}
+    together = defaultdict[int, list[tuple[Program, Run]]](list)
     for cell in study.cells:
         for index, seed in enumerate(study.seeds):
             if (run := Run(cell, seed)).id in done:
@@ -208,21 +234,16 @@ def make_plan(
             to_do[cell.id] += 1
             program = program_of(cell, sizes[cell.id].n_steps(cell), seed)
             first = index - index % program.members if program.kind == SEEDS_OF_ONE_CELL else index
-            alike = companions(run, program.kind) if program.members > 1 else run
-            together.setdefault(first, {}).setdefault((program, alike), []).append(run)
-
-    def group(program: Program, runs: tuple[Run, ...]) -> Group:
-        works, filled = works_of(program, runs, sizes)
-        for run, work in zip(runs, works, strict=True):
-            costs[run.cell.id].append(([work], filled))
-        seconds = prices.total([(works, filled)])
-        return Group(program, runs, seconds, max(_TIMEOUT_FLOOR_SECONDS, _TIMEOUT_FACTOR * (seconds.high or 0.0)))
+            together[first].append((program, run))
 
     rounds = []
-    for _, alike_runs in sorted(together.items()):
-        groups = [group(program, tuple(runs[start : start + program.members]))
-                  for (program, _), runs in alike_runs.items()
-                  for start in range(0, len(runs), program.members)]  # fmt: skip
+    for _, programmed in sorted(together.items()):
+        groups = []
+        for program, runs in grouped(programmed):
+            works, filled = works_of(program, runs, sizes)
+            for run, work in zip(runs, works, strict=True):
+                costs[run.cell.id].append(([work], filled))
+            groups.append(priced_group(program, runs, prices.total([(works, filled)])))
         rounds.append(tuple(sorted(groups, key=lambda group: -(group.seconds.value or 0.0))))
     planned = [PlannedCell(cell, size := sizes[cell.id], len(study.seeds), to_do[cell.id],
                            program_of(cell, size.n_steps(cell), study.seeds[0]), prices.total(costs[cell.id]))

@@ -1,6 +1,6 @@
 """Images become features: a scikit-learn pipeline declared by the cell, fitted on the training part alone (rule M2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from mnistlab.datasets.catalog import Dataset
 from mnistlab.errors import InvalidFieldError, MachineError
 from mnistlab.records import PartLabels
 from mnistlab.spec import HOG_BLOCK, HOG_CELL, HOG_ORIENTATIONS, Features, Split
-from mnistlab.splits import Parts, split_parts
+from mnistlab.splits import split_parts
 
 if TYPE_CHECKING:
     from sklearn.base import TransformerMixin
@@ -33,8 +33,8 @@ class PreparedData:
         Of the whole data set.
     train : int32 array (n_train,)
         Positions of the training examples in `rows`; those of the other parts stand in their labels.
-    validation : PartLabels | None
-    test : PartLabels
+    validation, test : PartLabels | None
+        Of a trial of a search there is no test part.
     n_classes : int
     image_shape : tuple of int
         Height and width of the images that the features were made of.
@@ -47,7 +47,7 @@ class PreparedData:
     labels: NDArray[np.uint8]
     train: NDArray[np.int32]
     validation: PartLabels | None
-    test: PartLabels
+    test: PartLabels | None
     n_classes: int
     image_shape: tuple[int, int]
     pipeline: "Pipeline"
@@ -69,8 +69,8 @@ class PreparedData:
 
     @cached_property
     def X_test(self) -> NDArray[np.float32]:
-        """float32 array (n_test, n_features)."""
-        return self._part(self.test.indices)
+        """float32 array (n_test, n_features); no rows of a trial of a search."""
+        return self._part(self.train[:0] if self.test is None else self.test.indices)
 
     def _part(self, indices: NDArray[np.int32]) -> NDArray[np.float32]:
         rows = np.take(self.rows, indices, axis=0)
@@ -151,8 +151,9 @@ def check_installed(features: Features) -> None:
 
 
 def prepare(
-    dataset: Dataset, split: Split, features: Features, seed: int, computed: NDArray[Any] | None = None
-) -> PreparedData:
+    dataset: Dataset, split: Split, features: Features, seed: int, computed: NDArray[Any] | None = None, *,
+    test: bool = True,
+) -> PreparedData:  # fmt: skip
     """Split a data set for one seed and turn its images into features.
 
     Parameters
@@ -163,6 +164,8 @@ def prepare(
     seed : int
     computed : uint8 or float32 array (n, n_columns), optional
         What `features.image_steps` make of every image of the data set, where that is known already.
+    test : bool, default=True
+        False: without the test part, of which then no label is looked at and no feature computed that is learned.
 
     Raises
     ------
@@ -181,21 +184,24 @@ def prepare(
         rows = pipeline[: len(images)].transform(rows) if computed is None else computed
     divisor = 255.0 if rest == ("scale",) else 1.0
     if rest not in ((), ("scale",)):
-        rows = _fitted(pipeline[len(images) :], rows, parts)
-    validation = _part_labels(dataset, "validation", parts.validation) if len(parts.validation) else None
-    test = _part_labels(dataset, "test", parts.test)
-    info = dataset.info
+        measured = (parts.validation, parts.test) if test else (parts.validation,)
+        rows = _fitted(pipeline[len(images) :], rows, parts.train, measured)
     return PreparedData(
-        rows, divisor, dataset.labels, parts.train, validation, test, info.n_classes, info.image_shape, pipeline
+        rows, divisor, dataset.labels, parts.train,
+        validation=_part_labels(dataset, "validation", parts.validation) if len(parts.validation) else None,
+        test=_part_labels(dataset, "test", parts.test) if test else None,
+        n_classes=dataset.info.n_classes, image_shape=dataset.info.image_shape, pipeline=pipeline,
     )  # fmt: skip
 
 
-def _fitted(steps: "Pipeline", rows: NDArray[Any], parts: Parts) -> NDArray[np.float32]:
+def _fitted(
+    steps: "Pipeline", rows: NDArray[Any], train: NDArray[np.int32], measured: Sequence[NDArray[np.int32]]
+) -> NDArray[np.float32]:
     """All rows as the steps make them, which learn from the training part; zero where a row is in no part."""
-    found = steps.fit_transform(rows[parts.train])
+    found = steps.fit_transform(rows[train])
     features = np.zeros((len(rows), found.shape[1]), np.float32)
-    features[parts.train] = found
-    for part in (parts.validation, parts.test):
+    features[train] = found
+    for part in measured:
         if len(part):
             features[part] = steps.transform(rows[part])
     return features

@@ -15,7 +15,7 @@ from mnistlab.keeping import kept_path, network_of
 from mnistlab.network import TrainedNetwork
 from mnistlab.places import Places
 from mnistlab.plan import Group
-from mnistlab.records import RunResult
+from mnistlab.records import Role, RunResult
 from mnistlab.saving import save
 from mnistlab.store.tables import RunDetail
 
@@ -37,6 +37,8 @@ def network_again(result: RunResult, places: Places, notify: Callable[[str], Non
 
     Raises
     ------
+    ConfigurationError
+        It was given up in favour of other trials of its search, which are no part of it.
     MachineError
         It was trained on a GPU and there is none here; or see `train_again`.
     DataError
@@ -45,6 +47,9 @@ def network_again(result: RunResult, places: Places, notify: Callable[[str], Non
     from mnistlab.execution.worker import WorkerSettings
 
     run, then = result.run, result.environment
+    if result.stopped_by == "halving":
+        why = f"a trial, given up after {result.epochs_done} of {run.cell.training.epochs} epochs"
+        raise ConfigurationError(f"run {run.id}", f"{why}: it cannot be trained again by itself")
     device = "cpu" if then.device == "cpu" else "gpu"  # which the environment may know by its name
     check_device(device)
     seconds = result.ledger.end_to_end_seconds
@@ -77,7 +82,9 @@ def train_again(result: RunResult, settings: "WorkerSettings") -> RunResult:
     from mnistlab.stop import Budget, stop_on_signals
 
     timeout = _TIMEOUT_SECONDS + _TIMEOUT_FACTOR * result.ledger.end_to_end_seconds
-    groups, again = [Group(Program.of(result.engine, result.program), (result.run,), Estimate(None), timeout)], None
+    role: Role = "search" if result.test is None else "common"  # what has seen no test digit sees none now
+    program, again = Program.of(result.engine, result.program), None
+    groups = [Group(program, (result.run,), Estimate(None), timeout, role)]
     with stop_on_signals() as stop:
         budget = Budget(None, time.monotonic())
         for event in execute(

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from mnistlab.errors import ConfigurationError, InvalidFieldError, did_you_mean
 from mnistlab.formatting import html_paragraph, html_table
+from mnistlab.seeds import SEARCH_SEEDS
 from mnistlab.spec import MAX_DEPTH, Architecture, Cell, Check, Features, Run, Split, Training
 
 DEFAULT_SEEDS = 3
@@ -50,6 +51,8 @@ class Study:
     until_margin : float | None
         Seeds are given out where verdicts are open, until every two cells that differ in one knob are told apart or
         surely differ by less than this fraction, or given up; None: every cell gets every seed.
+    tuning : str
+        Of a search, whose cells are asked little by little: objective, limits and choices, as a JSON object.
     words : str
         What stands behind `mnistlab run` to ask for it again, quoted for a shell; empty when only Python can.
     folder : Path
@@ -60,6 +63,7 @@ class Study:
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
     until_margin: float | None = None
+    tuning: str = field(default="", compare=False)
     words: str = field(default="", compare=False)
     folder: Path = field(default=Path(), compare=False)
 
@@ -243,8 +247,11 @@ def flags_of(cell: Cell, seed: int) -> list[str]:
 def repeat_words(cell: Cell, seed: int, engine: str | None, device: str | None) -> list[str]:
     """The command that trains a run again into a store of its own, as it was trained: by that engine, on that device.
 
-    `device` is `cpu` or the name of an accelerator; None, like the engine's: it has not been trained yet.
+    `device` is `cpu` or the name of an accelerator; None, like the engine's: it has not been trained yet. Where no
+    study can ask for the seed, it is the command that trains the run of the store once more and compares the weights.
     """
+    if seed >= SEARCH_SEEDS:
+        return ["mnistlab", "export", Run(cell, seed).id, "--format", "keras"]
     words = ["mnistlab", "run", *flags_of(cell, seed)]
     words += ["--engine", "reference"] if engine == "reference" else []
     words += ["--device", "gpu"] if device not in (None, "cpu") else []
@@ -267,6 +274,13 @@ def _count(at_most: int) -> Check:
     return check
 
 
+def _seed(name: str, value: Any) -> int:
+    seed = Run(Cell(Architecture((1,))), value).seed
+    if seed >= SEARCH_SEEDS:
+        raise InvalidFieldError(name, seed, f"seeds from {SEARCH_SEEDS:,} on belong to `mnistlab tune`")
+    return seed
+
+
 def _layers(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise InvalidFieldError(name, value, "a list of widths for each network is needed", "such as [[256, 128, 64]]")
@@ -287,7 +301,7 @@ _CHECKS: dict[str, Check] = {name: f.metadata["check"] for name, f in _KNOBS.ite
     "hidden_layer_sizes": _layers,
     "activations": _activations,
     "steps": lambda _, value: Features((value,) if isinstance(value, str) else value).steps,
-    "seed": lambda _, value: Run(Cell(Architecture((1,))), value).seed,
+    "seed": _seed,
 }
 
 _CONFIG_WORDS = {

@@ -109,7 +109,7 @@ def test_run_brings_an_older_store_to_the_present_format_and_says_where_the_copy
 @pytest.fixture
 def damaged(home):
     """A store whose last page is noise."""
-    content = (STORES / "schema-3.sqlite").read_bytes()
+    content = (STORES / "schema-4.sqlite").read_bytes()
     (home / "bad.sqlite").write_bytes(content[:-4096] + random.Random(4).randbytes(4096))
     return home / "bad.sqlite"
 

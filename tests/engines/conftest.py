@@ -35,7 +35,7 @@ def trained(prepare_run, environment):
     """Run → result of runs trained by an engine and a program."""
 
     def trained(engine, program, runs, prepare=prepare_run):
-        results = engine.train(runs, program, prepare, environment, lambda run, record: None)
+        results = engine.train(runs, program, prepare, environment, lambda run, record: True)
         return {result.run: result for result in results}
 
     return trained
@@ -91,7 +91,7 @@ def prepare_run(run):
 done = []
 for name, program, runs in pickle.load(sys.stdin.buffer):
     engine = get_engine(name, runs[0].cell.framework)
-    done.append(list(engine.train(runs, program, prepare_run, here, lambda run, record: None)))
+    done.append(list(engine.train(runs, program, prepare_run, here, lambda run, record: True)))
 pickle.dump(done, sys.stdout.buffer)
 """
 

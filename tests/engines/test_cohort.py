@@ -59,7 +59,7 @@ def leave(prepare_run, environment):
     """Train until the first result is there."""
 
     def leave(engine, runs):
-        results = engine.train(runs, EIGHT, prepare_run, environment, lambda run, record: None)
+        results = engine.train(runs, EIGHT, prepare_run, environment, lambda run, record: True)
         first = next(results)
         results.close()
         return first
@@ -104,6 +104,20 @@ def test_a_member_without_numbers_leaves_the_bits_of_the_others_alone(trained, b
     assert {run: bits_of(result) for run, result in calm_alone.items()} == {
         run: bits_of(found[run]) for run in calm_alone
     }
+
+
+def test_a_place_that_a_given_up_run_leaves_is_the_next_ones(trained, bits_of, prepare_run, environment):
+    cell = dataclasses.replace(SMALL, training=dataclasses.replace(SMALL.training, epochs=4))
+    runs = [Run(cell, seed) for seed in range(5)]
+
+    def goes_on(run, record):
+        return run.seed not in (1, 2) or record.epoch < 2
+
+    results = list(ENGINE.train(runs, TWO, prepare_run, environment, goes_on))
+    assert [(result.run.seed, result.epochs_done) for result in results] == [(1, 2), (0, 4), (2, 2), (3, 4), (4, 4)]
+    whole = trained(ENGINE, TWO, runs)
+    assert all(bits_of(result) == bits_of(whole[result.run]) for result in results if result.stopped_by == "epochs")
+    assert [result.stopped_by for result in results].count("halving") == 2
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from mnistlab.engines.base import _ENGINES, get_engine, weights_sha256
 from mnistlab.engines.programs import ONE_NETWORK, SEEDS_OF_ONE_CELL, Program, why_not_covered
 from mnistlab.metrics import evaluate
 from mnistlab.network import TrainedNetwork
+from mnistlab.preprocessing import prepare
 from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
 
 ENGINES = [(name, framework) for name, frameworks in _ENGINES.items() for framework in frameworks]
@@ -30,7 +31,7 @@ def cell_of(framework, **changes):
 def train(name, framework, prepare_run, environment):
     engine = get_engine(name, framework)
 
-    def train(*runs, prepare=prepare_run, on_epoch=lambda run, record: None):
+    def train(*runs, prepare=prepare_run, on_epoch=lambda run, record: True):
         program = Program("reference")
         if name == "population":
             alone = runs[0].cell.features.learns
@@ -41,10 +42,21 @@ def train(name, framework, prepare_run, environment):
 
 
 @pytest.fixture(scope="module")
+def prepare_unseen():
+    """Arrays of a run on a data set, without the test part."""
+    return lambda data: lambda run: prepare(data, run.cell.split, run.cell.features, run.seed, test=False)
+
+
+@pytest.fixture(scope="module")
 def two_seeds(train, framework):
     """Two runs of one cell, their results by run, and what the callback heard."""
     runs, heard = [Run(cell_of(framework), seed) for seed in (0, 1)], []
-    results = train(*runs, on_epoch=lambda run, record: heard.append((run, record)))
+
+    def hear(run, record):
+        heard.append((run, record))
+        return True
+
+    results = train(*runs, on_epoch=hear)
     return SimpleNamespace(runs=runs, results=results, by_run={result.run: result for result in results}, heard=heard)
 
 
@@ -146,6 +158,55 @@ def test_nothing_is_learned_from_test_images(train, framework, prepare_run):
     [clean], [spoiled] = train(run), train(run, prepare=poisoned)
     assert clean.weights_sha256 == spoiled.weights_sha256
     assert clean.test.accuracy != spoiled.test.accuracy
+
+
+@pytest.mark.parametrize("steps", [("scale",), ("standardize", "pca:20")], ids="+".join)
+def test_without_test_digits_a_network_is_the_same_and_none_is_looked_at(train, framework, prepare_unseen, steps):
+    """Poison (rule M3): images and labels of the test part replaced by noise change nothing that is said of a trial."""
+    dataset, random = catalog.load("digits", Path()), np.random.default_rng(2)
+    n_train, n_test = dataset.info.n_train, dataset.info.n_test
+    images, labels = dataset.images.copy(), dataset.labels.copy()
+    images[n_train:] = random.integers(256, size=images[n_train:].shape)
+    labels[n_train:] = random.integers(10, size=n_test)
+    poisoned = dataclasses.replace(dataset, images=images, labels=labels)
+    run = Run(cell_of(framework, features=Features(steps)), 0)
+    [seen], [trial], [spoiled] = train(run), *(train(run, prepare=prepare_unseen(d)) for d in (dataset, poisoned))
+    assert trial.test is None
+    assert trial.weights_sha256 == spoiled.weights_sha256 == seen.weights_sha256
+    without = tuple(dataclasses.replace(record, test_accuracy=None) for record in seen.epochs)
+    assert trial.epochs == spoiled.epochs == without
+    for found in (trial, spoiled):
+        assert found.validation.predicted.tobytes() == seen.validation.predicted.tobytes()
+        assert found.validation.log_loss == seen.validation.log_loss
+
+
+def test_a_run_that_does_not_go_on_is_the_network_of_its_last_epoch(train, framework):
+    run, shorter = (Run(cell_of(framework, training=Training(epochs=n, batch_size=50)), 0) for n in (5, 2))
+    [given_up], [ended] = train(run, on_epoch=lambda run, record: record.epoch < 2), train(shorter)
+    assert (given_up.status, given_up.stopped_by, given_up.epochs_done) == ("done", "halving", 2)
+    assert given_up.weights_sha256 == ended.weights_sha256
+    assert given_up.epochs == ended.epochs
+    assert given_up.best_epoch is None
+
+
+def test_a_run_that_does_not_go_on_keeps_its_best_weights(train, stopped_early, framework):
+    best, training = stopped_early.best_epoch, stopped_early.run.cell.training
+    [given_up] = train(stopped_early.run, on_epoch=lambda run, record: record.epoch <= best)
+    [ended] = train(Run(cell_of(framework, training=dataclasses.replace(training, epochs=best + 1)), 0))
+    assert (given_up.stopped_by, given_up.best_epoch, given_up.epochs_done) == ("halving", best, best + 1)
+    assert given_up.weights_sha256 == ended.weights_sha256
+
+
+def test_a_rule_of_its_own_comes_before_the_word_that_a_run_does_not_go_on(train, stopped_early, framework):
+    last = stopped_early.epochs_done
+    [early] = train(stopped_early.run, on_epoch=lambda run, record: record.epoch < last)
+    [whole] = train(Run(cell_of(framework), 0), on_epoch=lambda run, record: record.epoch < SMALL.epochs)
+    assert (early.stopped_by, whole.stopped_by) == ("early_stopping", "epochs")
+    if framework == "sklearn":
+        settled = Run(cell_of(framework, training=Training(epochs=60, batch_size=200, tol=0.05)), 0)
+        [free] = train(settled)
+        [asked] = train(settled, on_epoch=lambda run, record: record.epoch < free.epochs_done)
+        assert (free.stopped_by, asked.stopped_by) == ("tol", "tol")
 
 
 def test_early_stopping_keeps_the_weights_of_the_best_epoch(stopped_early):

@@ -213,7 +213,7 @@ def compare(activation, two_classes, training, sizes):
         data = prepare_run(run)
         return dataclasses.replace(data, train=data.train[data.labels[data.train] < 2]) if two_classes else data
 
-    for result in SklearnCohorts().train(runs, program, prepared, here, lambda run, record: None):
+    for result in SklearnCohorts().train(runs, program, prepared, here, lambda run, record: True):
         data = prepared(result.run)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -157,6 +157,7 @@ def interrupt_fit():
     def on_epoch(_run, record):
         if record.epoch == 2:
             signal.setitimer(signal.ITIMER_REAL, 0.001 + 0.1 * moments.random())
+        return True
 
     for _ in range(20):
         try:

@@ -184,7 +184,7 @@ def test_registering_again_changes_nothing_and_keeps_results(example, path):
         example.register(writer)
         after = "\n".join(writer.connection.iterdump())
     # But for the rank of the study run last.
-    assert before.replace("'[0, 1]','',1,NULL)", "'[0, 1]','',2,NULL)") == after
+    assert before.replace("'[0, 1]','',1,NULL,NULL)", "'[0, 1]','',2,NULL,NULL)") == after
 
 
 def test_a_changed_study_adds_cells_takes_their_order_and_keeps_those_with_results(example, path):

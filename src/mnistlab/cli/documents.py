@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mnistlab.conduct import Happening
 
 _CURVE_ROWS = 20
+NOT_ALONE = "its search alone decides which trials go on, no command repeats one by itself"
 
 
 def cell_document(cell: Cell, sizes: CellSize) -> dict[str, Any]:
@@ -167,9 +168,11 @@ def status_text(rows: list[StudyStatus], width: int) -> str:
     return text_table(columns, lines, width)
 
 
-def repeat_command(detail: RunDetail) -> str:
-    """The line that trains this run again."""
+def repeat_command(detail: RunDetail) -> str | None:
+    """The line that trains this run again; None where none does: of a trial that was given up, or has no network."""
     result = detail.result
+    if detail.role == "search" and (detail.status != "done" or (result and result.stopped_by == "halving")):
+        return None
     engine, device = (None, None) if result is None else (result.engine, result.environment.device)
     return shlex.join(repeat_words(detail.run.cell, detail.run.seed, engine, device))
 
@@ -178,7 +181,8 @@ def run_document(detail: RunDetail) -> dict[str, Any]:
     """What `show --json` prints: everything stored but the digits' own predictions, which stay in the store."""
     cell = detail.run.cell
     content: dict[str, Any] = {
-        "run": detail.run.id, "seed": detail.run.seed, "status": detail.status, "attempt": detail.attempt,
+        "run": detail.run.id, "seed": detail.run.seed, "status": detail.status, "role": detail.role,
+        "attempt": detail.attempt,
         "started_at": detail.started_at, "finished_at": detail.finished_at, "studies": detail.studies,
         **cell_document(cell, detail.size), "command": repeat_command(detail),
         "weights": None if detail.weights is None else str(detail.weights),
@@ -204,12 +208,16 @@ def _evaluation(found: Evaluation | None) -> dict[str, Any] | None:
 def run_text(detail: RunDetail, width: int) -> str:
     """Everything about one run, for people."""
     lines = [f"run {detail.run.id}: {detail.run.cell.label}, seed {detail.run.seed}", f"status: {detail.status}"]
-    if detail.status == "done":
+    if detail.role == "search":
+        lines.append("a trial of a search: it has seen no test digit")
+    command = repeat_command(detail)
+    if detail.status == "done" and command is not None:
         export = f"not kept; `mnistlab export {detail.run.id} --format keras` trains it again and keeps them"
         lines.append(f"weights: {detail.weights or export}")
     if detail.result is not None:
         lines += _result_lines(detail.result, width)
-    return "\n".join([*lines, "", "Repeat it:", f"  {repeat_command(detail)}"])
+    repeat = [f"Repeat it: {NOT_ALONE}."] if command is None else ["Repeat it:", f"  {command}"]
+    return "\n".join([*lines, "", *repeat])
 
 
 def _result_lines(result: RunResult, width: int) -> list[str]:
@@ -233,7 +241,9 @@ def _result_lines(result: RunResult, width: int) -> list[str]:
              if value or name != "features_seconds"]  # fmt: skip
     lines.append(f"seconds: {', '.join(spent)}")
     lines += [f"differs from Keras: {difference}" for difference in result.differences]
-    names = ("train_loss", "validation_loss", "validation_accuracy", "test_accuracy")
+    names = ["train_loss", "validation_loss", "validation_accuracy", "test_accuracy"]
+    if all(epoch.test_accuracy is None for epoch in result.epochs):
+        names.remove("test_accuracy")
     rows = [[str(e.epoch), *(_number(getattr(e, name)) for name in names)] for e in result.epochs]
     shown = rows if len(rows) <= _CURVE_ROWS else [*rows[: _CURVE_ROWS // 2], *rows[-_CURVE_ROWS // 2 :]]
     lines += ["", text_table(["epoch", *(name.replace("_", " ") for name in names)], shown, width)]

@@ -157,7 +157,9 @@ def show(
     """
     detail = lab.show(run, places=(where or Where()).places)
     if command:
-        emit(documents.repeat_command(detail))
+        if (line := documents.repeat_command(detail)) is None:
+            raise ConfigurationError(f"run {detail.run.id}", documents.NOT_ALONE)
+        emit(line)
     elif json:
         emit_json(documents.run_document(detail))
     else:

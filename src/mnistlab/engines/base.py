@@ -20,7 +20,7 @@ from mnistlab.records import Environment, EpochRecord, Evaluation, PartLabels, R
 from mnistlab.spec import Run
 
 Prepare = Callable[[Run], PreparedData]
-OnEpoch = Callable[[Run, EpochRecord], None]
+OnEpoch = Callable[[Run, EpochRecord], bool]  # whether the run goes on
 Predict = Callable[[PartLabels], NDArray[np.floating[Any]]]  # probabilities of a part
 
 # engine name → framework → "module:class"; a new engine is one file and one line here.
@@ -52,10 +52,11 @@ class Engine(Protocol):
 
     `train` takes runs that may be trained together (the plan grouped them), the program to train them by, a function
     that gives each its arrays, and the environment to record. It yields one `RunResult` per run as soon as that run is
-    finished, in any order, and calls `on_epoch` after every epoch. Its ledger holds compilation, steps and evaluation;
-    the caller adds the rest. A loss that is not a number ends a run as `diverged`. Everything random comes from the
-    run's seed: by the same program the same run gives the same bits, whatever ran before it or runs beside it. The
-    result of a run that is done holds its network, as `network.stages_of` gives it. Any other fault is raised. An
+    finished, in any order, and calls `on_epoch` after every epoch: a run that it does not let go on is done, stopped by
+    "halving", unless its last epoch or a rule of its own ends it just there. Its ledger holds compilation, steps and
+    evaluation; the caller adds the rest. A loss that is not a number ends a run as `diverged`. Everything random comes
+    from the run's seed: by the same program the same run gives the same bits, whatever ran before it or runs beside it.
+    The result of a run that is done holds its network, as `network.stages_of` gives it. Any other fault is raised. An
     engine never sees a test digit before training is over, except to measure it, and learns nothing from validation but
     when to stop.
 
@@ -131,19 +132,21 @@ def metered(action: Callable[[], object]) -> tuple[float, float | None]:
 
 
 def measure_epoch(epoch: int, train_loss: float, predict: Predict, data: PreparedData) -> EpochRecord:
-    """One point of the curve: loss and accuracy on validation digits (if any), accuracy on test digits."""
-    loss = right = None
+    """One point of the curve: loss and accuracy on validation digits, accuracy on test digits, where there are such."""
+    loss = right = tested = None
     if data.validation is not None:
         probabilities = predict(data.validation)
         loss = mean_log_loss(probabilities, data.validation.labels)
         right = accuracy(probabilities, data.validation.labels)
-    return EpochRecord(epoch, float(train_loss), loss, right, accuracy(predict(data.test), data.test.labels))
+    if data.test is not None:
+        tested = accuracy(predict(data.test), data.test.labels)
+    return EpochRecord(epoch, float(train_loss), loss, right, tested)
 
 
-def measure_parts(predict: Predict, data: PreparedData) -> tuple[Evaluation, Evaluation | None]:
-    """The trained network on its test digits and on its validation digits."""
-    test = evaluate(predict(data.test), data.test)
-    validation = None if data.validation is None else evaluate(predict(data.validation), data.validation)
+def measure_parts(predict: Predict, data: PreparedData) -> tuple[Evaluation | None, Evaluation | None]:
+    """The trained network on its test digits and on its validation digits; None where there are none."""
+    parts = data.test, data.validation
+    test, validation = (None if part is None else evaluate(predict(part), part) for part in parts)
     return test, validation
 
 

@@ -217,11 +217,11 @@ class _Cohort:
         with self._paid("evaluation", [place]):
             record = measure_epoch(epoch, loss, predict, place.data)
         place.records.append(record)
-        self.on_epoch(place.run, record)
+        goes_on = self.on_epoch(place.run, record)
         validation_loss = math.nan if record.validation_loss is None else record.validation_loss
         if place.stopping and place.stopping.improved(epoch, validation_loss):
             place.best = state
-        stopped = self._stopped_by(place, loss)
+        stopped = self._stopped_by(place, loss, goes_on)
         if stopped is None:
             self._draw_order(place)
             return None
@@ -240,13 +240,15 @@ class _Cohort:
         return state, total / len(place.order)
 
     @staticmethod
-    def _stopped_by(place: _Place, loss: float) -> StoppedBy | None:
+    def _stopped_by(place: _Place, loss: float, goes_on: bool) -> StoppedBy | None:
         by_rule = place.member.stops(loss)  # asked after every epoch: it counts them
         if len(place.records) == place.run.cell.training.epochs:
             return "epochs"
         if place.stopping and place.stopping.should_stop:
             return "early_stopping"
-        return "tol" if by_rule else None
+        if by_rule:
+            return "tol"
+        return None if goes_on else "halving"
 
     def _predict(self, state: State, part: PartLabels) -> NDArray[Any]:
         return self.programs.predict(state, self.table, part.indices.astype(np.int32))

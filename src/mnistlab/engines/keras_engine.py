@@ -23,7 +23,7 @@ from mnistlab.engines.deformation import Deformation, deform, deformation_key
 from mnistlab.engines.programs import Program
 from mnistlab.network import stages_of
 from mnistlab.preprocessing import PreparedData
-from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult
+from mnistlab.records import Environment, EpochRecord, Ledger, PartLabels, RunResult, StoppedBy
 from mnistlab.seeds import stream, stream_seed
 from mnistlab.spec import Run
 
@@ -178,7 +178,8 @@ class _Training:
         self.records.append(record)
         if self.model.optimizer.use_ema:
             self.averaged = self.model.get_weights()
-        self.on_epoch(self.run, record)
+        if not self.on_epoch(self.run, record):
+            self.model.stop_training = True
 
     def fit(self) -> Any:
         """Train; returns Keras' EarlyStopping callback or None."""
@@ -216,13 +217,14 @@ class _Training:
                              epochs_done=len(self.records), epochs=tuple(self.records))  # fmt: skip
         with self.clock.part("evaluation"):
             test, validation = measure_parts(self.predict, self.data)
-        early = len(self.records) < self.run.cell.training.epochs
+        stopped_by: StoppedBy = "early_stopping" if stopping and stopping.stopped_epoch else "halving"
+        if len(self.records) == self.run.cell.training.epochs:
+            stopped_by = "epochs"
         return RunResult(
             self.run, "done", "reference", self.environment, self.ledger(), program=program,
             epochs_done=len(self.records), best_epoch=stopping.best_epoch + 1 if stopping else None,
-            stopped_by="early_stopping" if early else "epochs", epochs=tuple(self.records), test=test,
-            validation=validation, weights_sha256=weights_sha256(weights),
-            network=stages_of(self.run.cell, self.data.pipeline, weights),
+            stopped_by=stopped_by, epochs=tuple(self.records), test=test, validation=validation,
+            weights_sha256=weights_sha256(weights), network=stages_of(self.run.cell, self.data.pipeline, weights),
         )  # fmt: skip
 
     def ledger(self) -> Ledger:

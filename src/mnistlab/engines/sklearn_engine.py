@@ -45,6 +45,11 @@ class _WatchedClassifier(MLPClassifier):
 
     watch: Callable[[], None]
 
+    @property
+    def tol_ends(self) -> bool:
+        """Whether scikit-learn's own rule ends the training after this epoch."""
+        return bool(self._no_improvement_count > self.n_iter_no_change)
+
     def _update_no_improvement_count(self, *arguments: Any) -> None:
         super()._update_no_improvement_count(*arguments)
         self.watch()
@@ -106,12 +111,15 @@ def _train_one(
         with clock.part("evaluation"):
             record = measure_epoch(epoch, loss, predict, data)
         records.append(record)
-        on_epoch(run, record)
+        goes_on = on_epoch(run, record)
         loss = math.nan if record.validation_loss is None else record.validation_loss
         if stopping and stopping.improved(epoch, loss):
             best[:] = [array.copy() for array in (*model.coefs_, *model.intercepts_)]
         if stopping and stopping.should_stop and epoch < training.epochs:
             stopped_by = "early_stopping"
+            raise _StopTraining
+        if not goes_on and epoch < training.epochs and not model.tol_ends:
+            stopped_by = "halving"
             raise _StopTraining
 
     model.watch = watch

@@ -104,7 +104,8 @@ def execute(
     Yields
     ------
     Started, EpochEnded, Finished
-        A process that dies loses its own group alone, which is tried once more; after that its runs are `failed`.
+        A process that dies loses its own group alone, of which what has no result is tried once more; after that these
+        runs are `failed`. A group that is halved is trained whole again, since who goes on depends on all its runs.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def execute(
             while not stop.requested and not budget.overdrawn:
                 while len(state.active) < workers and (group := _next(state, next_group, budget)) is not None:
                     _hand_out(state, group)
-                    yield Started(group)
+                    yield Started(replace(group, runs=_open_runs(state, group)))
                 if not state.active and not state.waiting:
                     break
                 yield from _receive(state, budget, kills)
@@ -191,18 +192,27 @@ def is_worn_out(resident_bytes: Sequence[int]) -> bool:
 
 
 def _next(state: _State, next_group: NextGroup, budget: Budget) -> Group | None:
-    return state.again.pop() if state.again else next_group(budget)
+    if state.again:
+        return state.again.pop()
+    group = next_group(budget)
+    if group is not None:
+        state.waiting |= {run.id: run for run in group.runs}
+    return group
+
+
+def _open_runs(state: _State, group: Group) -> tuple[Run, ...]:
+    return tuple(run for run in group.runs if run.id in state.waiting)
 
 
 def _hand_out(state: _State, group: Group) -> None:
     state.handed_out += 1
     number, pool = state.handed_out, _free_pool(state)
     state.active[number] = group, pool
-    for run in group.runs:
-        state.waiting[run.id] = run
+    for run in _open_runs(state, group):
         state.attempts[run.id] = state.attempts.get(run.id, 0) + 1
+    task = group.program, group.runs, group.role, group.halving
     with interrupts_blocked():
-        future = pool.schedule(worker.train_group, args=(group.program, group.runs), timeout=group.timeout_seconds)
+        future = pool.schedule(worker.train_group, args=task, timeout=group.timeout_seconds)
     future.add_done_callback(lambda done: state.inbox.put(("ended", number, done)))
 
 
@@ -267,11 +277,11 @@ def _drain(state: _State) -> Iterator[Event]:
 
 
 def _after_fault(state: _State, group: Group, fault: BaseException, budget: Budget, kills: int) -> Iterator[Event]:
-    runs = tuple(run for run in group.runs if run.id in state.waiting)
+    runs = _open_runs(state, group)
     timed_out = isinstance(fault, FutureTimeoutError)
     if runs and not timed_out and all(state.attempts[run.id] < _ATTEMPTS for run in runs):
         if budget.allows(group.seconds.value or 0.0):
-            state.again.append(replace(group, runs=runs))
+            state.again.append(group if group.halving else replace(group, runs=runs))
         else:
             for run in runs:
                 del state.waiting[run.id]

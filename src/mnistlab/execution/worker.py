@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
 
@@ -25,9 +26,10 @@ from mnistlab.errors import MachineError
 from mnistlab.instruments import environment, resources
 from mnistlab.preprocessing import PreparedData, prepare
 from mnistlab.processed import Processed, load_processed
-from mnistlab.records import Environment, EpochRecord, Measurement, RunResult, Status
+from mnistlab.records import Environment, EpochRecord, Measurement, Role, RunResult, Status
 from mnistlab.spec import Cell, Run
 from mnistlab.stop import end_with_parent
+from mnistlab.tuning import Halving, survives
 
 PROBE_STEPS = 300
 
@@ -82,15 +84,15 @@ class _Worker:
             self.load_seconds += time.perf_counter() - start
         return self.datasets[name]
 
-    def prepare(self, run: Run) -> PreparedData:
+    def prepare(self, run: Run, test: bool = True) -> PreparedData:
         cell = run.cell
-        key = (cell.dataset, cell.split, cell.features, run.seed)
+        key = (cell.dataset, cell.split, cell.features, run.seed, test)
         if key not in self.prepared:
             self.prepared.clear()  # one part of MNIST is 200 MB as float32: keep the last alone
             start = time.perf_counter()
             data, known = self.dataset(cell.dataset), self.known_features(cell)
             computed = None if known is None else known.features
-            self.prepared[key] = prepare(data, cell.split, cell.features, run.seed, computed)
+            self.prepared[key] = prepare(data, cell.split, cell.features, run.seed, computed, test=test)
             self.load_seconds += time.perf_counter() - start
         return self.prepared[key]
 
@@ -145,19 +147,40 @@ def initialize(settings: WorkerSettings) -> None:
     _worker = _Worker(settings, line, ended_at=started, import_seconds=time.perf_counter() - started)
 
 
-def train_group(program: Program, runs: Sequence[Run]) -> int:
+@dataclass(slots=True)
+class _Halved:
+    """Who of a group goes on at a rung: of every run its accuracy and the answer, which stays when it comes again."""
+
+    halving: Halving
+    came: dict[tuple[int, str], tuple[float, bool]] = field(default_factory=dict)
+
+    def goes_on(self, run: Run, record: EpochRecord) -> bool:
+        others, accuracy = dict(self.halving.rungs).get(record.epoch), record.validation_accuracy
+        if others is None or accuracy is None:  # without validation digits nothing can be compared
+            return True
+        if (record.epoch, run.id) not in self.came:
+            before = [known for (epoch, _), (known, _) in self.came.items() if epoch == record.epoch]
+            answer = survives(accuracy, [*others, *before], self.halving.factor)
+            self.came[record.epoch, run.id] = accuracy, answer
+        return self.came[record.epoch, run.id][1]
+
+
+def train_group(program: Program, runs: Sequence[Run], role: Role = "common", halving: Halving | None = None) -> int:
     """Train the runs of a group by its program; every result is sent home. Returns this process' resident bytes.
+
+    Those of the role `search` are given no test digits.
 
     A fault of one run is a `failed` result with its reason in one line, never an exception. A machine that cannot be
     trusted to train, such as one whose JAX computes wrongly, raises `MachineError`.
     """
     worker = _current()
     waiting = {run.id: run for run in runs}
+    halved = None if halving is None else _Halved(halving)
     together = [list(runs)]
     while together:
         some = together.pop()
         try:
-            _train(worker, program, some, waiting)
+            _train(worker, program, some, waiting, role, halved)
         except MachineError:
             raise
         except Exception as fault:  # noqa: BLE001 - whatever a trainer raises, the study goes on
@@ -171,14 +194,18 @@ def train_group(program: Program, runs: Sequence[Run]) -> int:
     return resources.resident_bytes()
 
 
-def _train(worker: _Worker, program: Program, runs: Sequence[Run], waiting: dict[str, Run]) -> None:
-    def on_epoch(run: Run, record: EpochRecord) -> None:
+def _train(
+    worker: _Worker, program: Program, runs: Sequence[Run], waiting: dict[str, Run], role: Role, halved: _Halved | None
+) -> None:
+    def on_epoch(run: Run, record: EpochRecord) -> bool:
         worker.send("epoch", run.id, record.epoch)
+        return halved is None or halved.goes_on(run, record)
 
     trainer = worker.engine(program.engine, runs[0].cell.framework)
     here = worker.environment_of(runs[0], program.engine)
     cpu = time.process_time()
-    for result in trainer.train(runs, program, worker.prepare, here, on_epoch):
+    prepare_run = partial(worker.prepare, test=role != "search")
+    for result in trainer.train(runs, program, prepare_run, here, on_epoch):
         _send(worker, result, cpu, waiting)
         cpu = time.process_time()
 

@@ -291,7 +291,8 @@ _INCOMPLETE = f"""
         engine IS NULL OR
         (SELECT count(*) != epochs_done OR max(epoch) IS NOT epochs_done FROM epoch WHERE run = run.id)
         OR status = 'done' AND (SELECT count(*) FROM prediction WHERE run = run.id AND (
-            part = 'test' AND n = n_test OR part = 'validation' AND n = n_validation)) != 1 + (n_validation > 0))"""
+            part = 'test' AND n = n_test OR part = 'validation' AND n = n_validation)) !=
+            (run.id NOT IN (SELECT run FROM study_run WHERE role = 'search')) + (n_validation > 0))"""
 
 
 def _plan_incomplete_again(target: sqlite3.Connection) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 APPLICATION_ID = 0x4D4E4C42  # "MNLB"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 FINISHED = ("done", "diverged")  # never trained again
 LEGAL_STATUSES = ("planned", "running", "done", "failed", "diverged", "timeout")
@@ -85,6 +85,8 @@ STUDY = Table("study", "a named set of cells with seeds", (
     Column("last_run", "INTEGER NOT NULL", "rank in time: the study run last has the highest"),
     Column("until_margin", "REAL", "its seeds go where verdicts are open, until cells are told apart or equivalent "
            "within this fraction; empty: every cell gets every seed", since=3),
+    Column("tuning", "TEXT", "JSON object: objective, limits and choices of a search; empty: all cells were asked for",
+           since=4),
 ))  # fmt: skip
 
 CELL = Table("cell", "everything about a network but the seed", (
@@ -257,6 +259,8 @@ sqlite3 results/mnistlab.sqlite "
 - The life of a run: `planned → running → done | failed | diverged | timeout`. A run, its epochs and its predictions are
   written in one transaction (rollback journal, `synchronous=FULL`); a run that is done or diverged never changes again,
   unless its study is started afresh. Runs found `running` without a living writer count as `planned`.
+- A run of the role `search` is trained without test digits: it has no row `test` in `prediction`, no
+  `epoch.test_accuracy`. `stopped_by` is `halving` where it was given up because other trials were better by then.
 - A store of an older format is read as it is and changed by the first `run` alone, which keeps a copy of it beside it,
   named after its format (`mnistlab.sqlite.format-1`).
 - Small structures are JSON text; SQLite has no NaN, so NaN is stored as NULL.

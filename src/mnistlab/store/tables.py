@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mnistlab.errors import ConfigurationError, did_you_mean
 from mnistlab.formatting import html_paragraph
 from mnistlab.plan import CellSize
-from mnistlab.records import Environment, EpochRecord, Evaluation, Ledger, PartLabels, RunResult
+from mnistlab.records import Environment, EpochRecord, Evaluation, Ledger, PartLabels, Role, RunResult
 from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.store import schema
 from mnistlab.store.connection import connect_to_read, damaged, faults_of, writer_lives
@@ -32,6 +32,13 @@ RECENT_RUNS = 200  # how many finished runs tell the present speed
 _STATUS = "CASE WHEN status = 'running' AND NOT :lives THEN 'planned' ELSE status END"
 _OF_STUDY = "(:study IS NULL OR run.id IN (SELECT run FROM study_run WHERE study = :study))"
 _IN_ORDER = "LEFT JOIN study_cell ON study_cell.study = :study AND study_cell.cell = cell.id"
+_ROLE = "(SELECT min(role) FROM study_run WHERE study_run.run = run.id AND (:study IS NULL OR study = :study))"
+# Trials of a search have no test accuracy. They, and cells that have nothing else, are in no table of cells.
+_NO_TRIAL = """run.id NOT IN (SELECT run FROM study_run WHERE :study IS NULL OR study = :study
+                               GROUP BY run HAVING min(role) = 'search')"""
+_OF_ROLE = """cell.id IN (SELECT run.cell FROM study_run JOIN run ON run.id = study_run.run
+                          WHERE role {} 'search' AND (:study IS NULL OR study = :study))"""
+_NO_TRIALS_ALONE = f"(NOT {_OF_ROLE.format('=')} OR {_OF_ROLE.format('!=')})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,8 @@ class Timing:
 class RunDetail:
     """Everything about one run; `result` is None until an attempt has ended. Times in seconds since 1970 UTC.
 
-    `weights` is the file its trained network is kept in, as whoever knows the folder found it.
+    `role` is `search` of a trial of a search, which has seen no test digit. `weights` is the file its trained network
+    is kept in, as whoever knows the folder found it.
     """
 
     run: Run
@@ -92,6 +100,7 @@ class RunDetail:
     finished_at: float | None
     studies: tuple[str, ...]
     result: RunResult | None
+    role: Role = "common"
     weights: Path | None = None
 
     def _repr_html_(self) -> str:
@@ -192,32 +201,39 @@ class Store:
         return dict(self._rows(f"SELECT id, {_STATUS} FROM run WHERE {_OF_STUDY}", {"study": study})[1])
 
     def done(self) -> list[tuple[str, int, float | None]]:
-        """Cell, seed and validation accuracy (None: no validation digits) of every run that is done."""
-        query = """SELECT run.cell, seed, 1.0 * n_correct / prediction.n FROM run
-                   LEFT JOIN prediction ON prediction.run = run.id AND part = 'validation' WHERE status = 'done'"""
-        return [(cell, seed, accuracy) for cell, seed, accuracy in self._rows(query)[1]]
+        """Cell, seed and validation accuracy (None: no validation digits) of every run that is done, but of trials."""
+        query = f"""SELECT run.cell, seed, 1.0 * n_correct / prediction.n FROM run
+                    LEFT JOIN prediction ON prediction.run = run.id AND part = 'validation'
+                    WHERE status = 'done' AND {_NO_TRIAL}"""
+        return [(cell, seed, accuracy) for cell, seed, accuracy in self._rows(query, {"study": None})[1]]
 
     def finished(self, study: str | None = None) -> set[str]:
         """Ids of the runs that are done or diverged: never to be trained again."""
         return {run for run, status in self.statuses(study).items() if status in schema.FINISHED}
 
     def sizes(self, study: str | None = None) -> list[tuple[Cell, CellSize]]:
-        """Cells in the study's order (of all studies: as they were entered), each with its size, as it was then."""
+        """Cells in the study's order (of all studies: as they were entered), each with its size, as it was then.
+
+        Those of trials are among them.
+        """
         rows = self._cell_rows(study)
         with self._sense():
             return [(_cell(row), _size(row)) for row in rows]
 
-    def _cell_rows(self, study: str | None) -> list[dict[str, Any]]:
-        query = f"""SELECT cell.* FROM cell {_IN_ORDER} WHERE :study IS NULL OR study_cell.cell IS NOT NULL
-                    ORDER BY position, cell.rowid"""
+    def _cell_rows(self, study: str | None, which: str = "TRUE") -> list[dict[str, Any]]:
+        query = f"""SELECT cell.* FROM cell {_IN_ORDER}
+                    WHERE (:study IS NULL OR study_cell.cell IS NOT NULL) AND {which} ORDER BY position, cell.rowid"""
         names, rows = self._rows(query, {"study": study})
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def cell_table(self, study: str | None = None) -> "pd.DataFrame":
-        """A row per cell: `cell`, `label`, every setting under its own name, counts, `architecture_key`."""
+        """A row per cell: `cell`, `label`, every setting under its own name, counts, `architecture_key`.
+
+        Cells that have no runs but trials are left out.
+        """
         import pandas as pd
 
-        rows = self._cell_rows(study)
+        rows = self._cell_rows(study, _NO_TRIALS_ALONE)
         with self._sense():
             table = [{"cell": row["id"], **_cell(row).settings(), **row} for row in rows]
         counts = [column.name for column in schema.CELL.columns if column.name not in ("id", "content")]
@@ -225,7 +241,7 @@ class Store:
         return pd.DataFrame(table, columns=list(names))
 
     def runs(self, study: str | None = None, *, bits: bool = False) -> "pd.DataFrame":
-        """A row per run, cells in the study's order and by seed.
+        """A row per run, cells in the study's order and by seed; of trials see `trials`.
 
         Parameters
         ----------
@@ -249,7 +265,7 @@ class Store:
             FROM run JOIN cell ON cell.id = run.cell {_IN_ORDER}
             LEFT JOIN prediction AS test ON test.run = run.id AND test.part = 'test'
             LEFT JOIN prediction AS validation ON validation.run = run.id AND validation.part = 'validation'
-            WHERE {_OF_STUDY} ORDER BY position, cell.rowid, seed"""
+            WHERE {_OF_STUDY} AND {_NO_TRIAL} ORDER BY position, cell.rowid, seed"""
         frame = self._frame(query, {"study": study})
         if bits:
             packed = [np.frombuffer(blob, np.uint8) if isinstance(blob, bytes) else None for blob in frame["test_bits"]]
@@ -257,9 +273,41 @@ class Store:
         return frame
 
     def epochs(self, study: str | None = None) -> "pd.DataFrame":
-        """A row per run and epoch, with the columns of table epoch."""
-        query = f"SELECT epoch.* FROM epoch JOIN run ON run.id = epoch.run WHERE {_OF_STUDY} ORDER BY run, epoch"
+        """A row per epoch of the runs that `runs` has, with the columns of table epoch."""
+        query = f"""SELECT epoch.* FROM epoch JOIN run ON run.id = epoch.run
+                    WHERE {_OF_STUDY} AND {_NO_TRIAL} ORDER BY run, epoch"""
         return self._frame(query, {"study": study})
+
+    def trials(self, study: str) -> "pd.DataFrame":
+        """A row per trial of a search that is done or diverged, in the order in which they ended.
+
+        Returns
+        -------
+        DataFrame
+            `run`, `cell`, `seed`, `status`, `validation_accuracy` (a fraction, NaN where there is none),
+            `validation_n`, and of table run `epochs_done`, `epochs_asked`, `stopped_by`, `steps_seconds`,
+            `end_to_end_seconds` and `finished_at`.
+        """
+        query = f"""SELECT run.id AS run, run.cell, seed, status, 1.0 * n_correct / n AS validation_accuracy,
+                           n AS validation_n, epochs_done, epochs_asked, stopped_by, steps_seconds, end_to_end_seconds,
+                           finished_at
+                    {_TRIALS} LEFT JOIN prediction ON prediction.run = run.id AND part = 'validation'
+                    WHERE status IN {schema.FINISHED} ORDER BY finished_at, run.id"""
+        return self._frame(query, {"study": study})
+
+    def curves(self, study: str) -> dict[str, tuple[float, ...]]:
+        """By trial of a search that is done or diverged, its validation accuracy, a fraction, epoch by epoch."""
+        query = f"""SELECT epoch.run, validation_accuracy {_TRIALS} JOIN epoch ON epoch.run = run.id
+                    WHERE status IN {schema.FINISHED} AND validation_accuracy IS NOT NULL ORDER BY epoch.run, epoch"""
+        found: dict[str, list[float]] = {}
+        for run, accuracy in self._rows(query, {"study": study})[1]:
+            found.setdefault(run, []).append(accuracy)
+        return {run: tuple(accuracies) for run, accuracies in found.items()}
+
+    def tuning(self, study: str) -> str:
+        """Objective, limits and choices of a search, a JSON object; empty of a study that is none, or not known."""
+        query = "SELECT tuning FROM study WHERE name = :study"
+        return next((text or "" for (text,) in self._rows(query, {"study": study})[1]), "")
 
     def predictions(self, run: str) -> "pd.DataFrame":
         """A row per digit of a run: `index`, `label`, `predicted`, `correct`, `part`; `run` as in `find_run`."""
@@ -301,7 +349,8 @@ class Store:
 
         query = f"""SELECT run.id, predicted FROM prediction JOIN run ON run.id = prediction.run
                     JOIN cell ON cell.id = run.cell {_IN_ORDER}
-                    WHERE labels = :labels AND status = 'done' AND {_OF_STUDY} ORDER BY position, cell.rowid, seed"""
+                    WHERE labels = :labels AND status = 'done' AND {_OF_STUDY} AND {_NO_TRIAL}
+                    ORDER BY position, cell.rowid, seed"""
         digits, (_, rows) = self.part_labels(labels), self._rows(query, {"labels": labels, "study": study})
         with self._sense():
             classes = np.frombuffer(b"".join(blob for _, blob in rows), np.uint8).reshape(len(rows), len(digits.labels))
@@ -313,8 +362,8 @@ class Store:
         Returns
         -------
         DataFrame
-            Fifteen rows per run done: `run`, `cell`, `bin` (from 0), `count` (digits), `confidence` (mean top
-            probability) and `accuracy` (share right), fractions, NaN in an empty bin.
+            Fifteen rows per run done and tested: `run`, `cell`, `bin` (from 0), `count` (digits), `confidence` (mean
+            top probability) and `accuracy` (share right), fractions, NaN in an empty bin.
         """
         import pandas as pd
 
@@ -367,25 +416,26 @@ class Store:
         runs = self._rows(query, {"prefix": prefix})[1]
         if not runs:
             of_cell = "SELECT id FROM run WHERE cell = :cell ORDER BY seed"
-            runs = [row for cell in self._cells_named(text) for row in self._rows(of_cell, {"cell": cell})[1]]
+            runs = [
+                row
+                for cell in _cells_named(text, self._cell_rows(None))
+                for row in self._rows(of_cell, {"cell": cell})[1]
+            ]
         return [run for (run,) in runs]
 
     def find_cell(self, text: str, study: str | None = None) -> str:
         """The id of the cell named by its id, by a prefix of 4 or more characters, or by its label where it is unique.
+
+        Cells that have no runs but trials are not looked at.
 
         Raises
         ------
         ConfigurationError
             None, or several, are named so.
         """
-        labels = [row["label"] for row in self._cell_rows(study)]
-        near = did_you_mean(text, labels) if labels else "`mnistlab results` shows what is done"
-        return _only("cell", text, self._cells_named(text, study), near)
-
-    def _cells_named(self, text: str, study: str | None = None) -> list[str]:
-        cells = [(row["id"], row["label"]) for row in self._cell_rows(study)]
-        by_label = [id_ for id_, label in cells if label == text]
-        return by_label or [id_ for id_, _ in cells if len(text) >= MIN_PREFIX and id_.startswith(text.lower())]
+        rows = self._cell_rows(study, _NO_TRIALS_ALONE)
+        near = did_you_mean(text, [row["label"] for row in rows]) if rows else "`mnistlab results` shows what is done"
+        return _only("cell", text, _cells_named(text, rows), near)
 
     def run_detail(self, run: str) -> RunDetail:
         """Everything about a run, named as in `find_run`."""
@@ -395,13 +445,14 @@ class Store:
             f"SELECT run.*, {_STATUS} AS shown, {of_cell} FROM run JOIN cell ON cell.id = cell WHERE run.id = :run",
             {"run": id_},
         )
-        _, studies = self._rows("SELECT study FROM study_run WHERE run = :run ORDER BY study", {"run": id_})
+        _, studies = self._rows("SELECT study, role FROM study_run WHERE run = :run ORDER BY study", {"run": id_})
         with self._sense():
             row = dict(zip(names, rows[0], strict=True))
             times = (row["attempt"], row["started_at"], row["finished_at"])
             asked = Run(_cell(row), row["seed"])
             result = self._result(asked, row) if row["engine"] is not None else None
-            return RunDetail(asked, _size(row), row["shown"], *times, tuple(name for (name,) in studies), result)
+            role: Role = min((role for _, role in studies), default="common")  # a trial is `search` everywhere
+            return RunDetail(asked, _size(row), row["shown"], *times, tuple(name for name, _ in studies), result, role)
 
     def _result(self, run: Run, row: Mapping[str, Any]) -> RunResult:
         _, epochs = self._rows(f"SELECT {_EPOCH} FROM epoch WHERE run = :run ORDER BY epoch", {"run": run.id})
@@ -431,9 +482,9 @@ class Store:
             return {row["part"]: _evaluation(row) for row in parts}
 
 
+_TRIALS = "FROM study_run JOIN run ON run.id = study_run.run AND study = :study AND role = 'search'"
 _PREDICTION_COLUMNS = ["index", "label", "predicted", "correct", "part"]
 _EPOCH = ", ".join(field.name for field in fields(EpochRecord))
-_ROLE = "(SELECT min(role) FROM study_run WHERE study_run.run = run.id AND (:study IS NULL OR study = :study))"
 
 
 def _part_columns(part: str) -> list[str]:
@@ -461,6 +512,11 @@ def _only(kind: str, text: str, found: list[str], near: str) -> str:
         raise ConfigurationError(f"{kind} {text}", f"{len(found)} are named so", f"say which: {listed}")
     way_out = near or f"an id, or {MIN_PREFIX} or more of its first characters, is needed"
     raise ConfigurationError(f"{kind} {text}", "the store holds none of that name", way_out)
+
+
+def _cells_named(text: str, rows: list[dict[str, Any]]) -> list[str]:
+    by_label = [row["id"] for row in rows if row["label"] == text]
+    return by_label or [row["id"] for row in rows if len(text) >= MIN_PREFIX and row["id"].startswith(text.lower())]
 
 
 def _cell(row: Mapping[str, Any]) -> Cell:

@@ -27,7 +27,7 @@ from mnistlab.store import bits, schema
 from mnistlab.store.connection import connect_to_write, faults_of, take_lock
 from mnistlab.study import Study
 
-_STUDY_UPDATE = ", ".join(f"{name} = excluded.{name}" for name in ("seeds", "words", "until_margin"))
+_STUDY_UPDATE = ", ".join(f"{name} = excluded.{name}" for name in ("seeds", "words", "until_margin", "tuning"))
 _CELL_UPDATE = ", ".join(f"{column.name} = excluded.{column.name}" for column in schema.CELL.columns)
 
 
@@ -108,12 +108,14 @@ class StoreWriter:
         """Enter a study, its cells and these runs, and mark it as the study run last.
 
         What has finished stays in the study. Of the role `common`, runs that are not asked for any more and have not
-        finished leave it, and with them cells that then have no run in it.
+        finished leave it, and with them cells that then have no run in it. Of other roles runs may come little by
+        little: what the study has already is not touched, and a call costs what it brings.
 
         Parameters
         ----------
         study : Study
-            Its cells come first in the study's order, then those it had before and has no more.
+            Of the role `common` its cells come first in the study's order, then those it had before and has no more;
+            of other roles the cells that are new come last.
         sizes : mapping of str to CellSize
             By cell id, for every cell of the study.
         runs : iterable of Run
@@ -129,12 +131,14 @@ class StoreWriter:
             asked = [(run.id, ids[run.cell], run) for run in runs]
             self._enter_runs(study.name, asked, role)
             if role == "common":
-                self._take_out_all_but(study.name, {id_ for id_, _, _ in asked})
-            self._order_cells(study.name, list(ids.values()))
+                self._take_out_all_but(study.name, {id_ for id_, _, _ in asked}, "common")
+                self._order_cells(study.name, list(ids.values()))
+            else:
+                self._add_cells(study.name, list(ids.values()))
 
     def _enter_study(self, study: Study) -> None:
         row = {"name": study.name, "seeds": json.dumps(study.seeds), "words": study.words, "last_run": 0,
-               "until_margin": study.until_margin}  # fmt: skip
+               "until_margin": study.until_margin, "tuning": study.tuning or None}  # fmt: skip
         self._execute(f"{schema.STUDY.insert} ON CONFLICT (name) DO UPDATE SET {_STUDY_UPDATE}", row)
         latest = "(SELECT max(last_run) + 1 FROM study)"
         self._execute(f"UPDATE study SET last_run = {latest} WHERE name = ?", (study.name,))
@@ -146,6 +150,12 @@ class StoreWriter:
         insert = f"{schema.STUDY_CELL.insert} ON CONFLICT (study, cell) DO UPDATE SET position = excluded.position"
         self._many(insert, rows)
 
+    def _add_cells(self, study: str, cells: list[str]) -> None:
+        insert = """INSERT INTO study_cell (study, cell, position)
+                    SELECT :study, :cell, coalesce(max(position) + 1, 0) FROM study_cell WHERE study = :study
+                    ON CONFLICT (study, cell) DO NOTHING"""
+        self._many(insert, [{"study": study, "cell": cell} for cell in cells])
+
     def _enter_runs(self, study: str, runs: list[tuple[str, str, Run]], role: Role) -> None:
         self._many(
             "INSERT INTO run (id, cell, seed, status, epochs_asked) VALUES (?, ?, ?, 'planned', ?) "
@@ -155,12 +165,18 @@ class StoreWriter:
         insert = f"{schema.STUDY_RUN.insert} ON CONFLICT (run, study) DO NOTHING"
         self._many(insert, [{"study": study, "run": id_, "role": role} for id_, _, _ in runs])
 
-    def _take_out_all_but(self, study: str, asked: set[str]) -> None:
-        """Open runs that are not asked for leave the study, then cells without a run in it."""
+    def withdraw_open_trials(self, study: str) -> None:
+        """What a search has asked for leaves it where there is no result, and with it cells that then have no run."""
+        with self._transaction():
+            self._take_out_all_but(study, set(), "search", "fresh")
+
+    def _take_out_all_but(self, study: str, asked: set[str], *roles: Role) -> None:
+        """Open runs of these roles that are not asked for leave the study, then cells without a run in it."""
+        marks = ", ".join("?" * len(roles))
         open_runs = self._execute(
-            "SELECT run FROM study_run JOIN run ON run.id = run "
-            "WHERE study = ? AND role = 'common' AND status IN ('planned', 'failed', 'timeout')",
-            (study,),
+            f"SELECT run FROM study_run JOIN run ON run.id = run WHERE study = ? AND role IN ({marks}) "
+            "AND status IN ('planned', 'failed', 'timeout')",
+            (study, *roles),
         )
         rows = [(study, id_) for (id_,) in open_runs.fetchall() if id_ not in asked]
         self._many("DELETE FROM study_run WHERE study = ? AND run = ?", rows)
