@@ -27,7 +27,9 @@ Point = tuple[int, ...]  # a place in each choice of a space
 _SIZES, _PACES = ("hidden_layer_sizes", "depth", "width", "batch_norm", "steps"), ("batch_size", "framework")
 _COUNTED = 4096
 _TRIES = 50  # draws for one proposal before another kind of proposal is made
+_ANOTHER_KIND = 4  # steps of a ladder that a change of kind counts as, where a point is moved
 _COMPLETIONS = 10  # ways to make a network of what was counted, before it counts as none
+_ASKS = 5
 _STARTUP = 20  # trials drawn at random before TPE has a say
 
 
@@ -134,6 +136,19 @@ class Grounds:
     def _all(self) -> Iterator[Point]:
         order = np.argsort(self.counted)
         return (tuple(head[place] for place in order) for head in self.heads)
+
+    def nearest(self, point: Point) -> Point:
+        """The point itself where it is within the limits, else moved as few places as bring it there."""
+        if self.cell(point) or not self.counted:
+            return point
+        own, choices = np.array(point)[list(self.counted)], [self.space.choices[place] for place in self.counted]
+        steps = np.abs(np.array(self.heads) - own)
+        far = np.where([choice.ordered for choice in choices], steps, _ANOTHER_KIND * (steps > 0)).sum(axis=1)
+        head = self.heads[self.rng.choice(np.flatnonzero(far == far.min()))]
+        moved = list(point)
+        for place, value in zip(self.counted, head, strict=True):
+            moved[place] = value
+        return tuple(moved)
 
     def mates(self, point: Point) -> list[tuple[int, ...]]:
         """For each choice, the places with which the point has the shape it has."""
@@ -343,7 +358,8 @@ class ParzenSampler:
     """Tree-structured Parzen estimators, by Optuna: where good trials are dense and others are not.
 
     The first of a cohort is asked for everything; its mates with what forms the cohort held. Numbers are seen as places
-    on their ladder. Twenty trials are drawn at random first.
+    on their ladder. What may not be proposed is told as failed, which teaches nothing, and moved to the nearest place
+    within the limits, or asked again. Twenty trials are drawn at random first.
 
     References
     ----------
@@ -368,37 +384,42 @@ class ParzenSampler:
 
     def propose(self, n: int) -> list[Cell]:
         """See `Sampler`."""
-        first = self._ask({}, None) or self._drawn(self._grounds.draw())
+        first = self._ask({}, self._grounds.nearest, None) or self._drawn(self._grounds.draw())
         if first is None:
             return []
         point, cell = first
         cells, shape, mates = [cell], self._grounds.shape(cell), self._grounds.mates(point)
         held = {choice.field: point[place] for place, choice in enumerate(self._grounds.space.choices)
                 if choice.field in self._fields and len(mates[place]) < 2}  # fmt: skip
+
+        def of_its_shape(asked: Point) -> Point:
+            return tuple(min(places, key=lambda value: abs(value - own))
+                         for own, places in zip(asked, mates, strict=True))  # fmt: skip
+
         while len(cells) < n:
-            mate = self._ask(held, shape) or self._drawn(self._grounds.draw_mate(mates, shape))
+            mate = self._ask(held, of_its_shape, shape) or self._drawn(self._grounds.draw_mate(mates, shape))
             if mate is None:
                 break
             cells.append(mate[1])
         return cells
 
-    def _ask(self, held: dict[str, int], shape: Hashable) -> tuple[Point, Cell] | None:
-        """What Optuna proposes with some places held, if it is of this shape and may be proposed; None: nothing is."""
+    def _ask(self, held: dict[str, int], moved: Callable[[Point], Point], shape: Hashable) -> tuple[Point, Cell] | None:
+        """What Optuna proposes with some places held, moved to where it may be; None: it may not be there either."""
         is_begun = len(self._study.get_trials(deepcopy=False)) >= _STARTUP
-        for _ in range(_TRIES if is_begun else 0):
+        for _ in range(_ASKS if is_begun else 0):
             if held:
                 self._study.enqueue_trial(held)
             trial = self._study.ask(self._distributions)
-            point = tuple(trial.params.get(choice.field, 0) for choice in self._grounds.space.choices)
-            cell = self._grounds.cell(point)
-            if cell is None:
-                trial.set_constraint("limits", 1.0)
-                self._study.tell(trial, [0.0] * len(self._directions))
-            elif cell in self._grounds.seen or (shape is not None and self._grounds.shape(cell) != shape):
-                self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
-            else:
-                self._out[_taken(self._grounds, point)] = trial
+            asked = tuple(trial.params.get(choice.field, 0) for choice in self._grounds.space.choices)
+            point = moved(asked)
+            cell = self._grounds.new(point)
+            is_usable = cell is not None and (shape is None or self._grounds.shape(cell) == shape)
+            if is_usable and point == asked:
+                self._out[cell := _taken(self._grounds, point)] = trial
                 return point, cell
+            self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+            if is_usable:
+                return self._drawn(point)
         return None
 
     def _drawn(self, point: Point | None) -> tuple[Point, Cell] | None:

@@ -117,7 +117,7 @@ class Tuner:
     members: int = MEMBERS
     known: tuple[Known, ...] = ()
     done: tuple[Trained, ...] = ()
-    _runs: dict[Run, Trained] = field(default_factory=dict, init=False)
+    _cells: dict[Cell, dict[int, Trained]] = field(default_factory=dict, init=False)
     _out: set[Run] = field(default_factory=set, init=False)
     _search_is_over: bool = field(default=False, init=False)
     _race_is_over: bool = field(default=False, init=False)
@@ -160,7 +160,7 @@ class Tuner:
         """The same, as a store keeps it."""
         run = trained.run
         self._out.discard(run)
-        self._runs[run] = trained
+        self._cells.setdefault(run.cell, {})[run.seed] = trained
         self._race = None
         if run.seed == SEARCH_SEEDS:
             self.grounds.seen.add(run.cell)
@@ -178,7 +178,7 @@ class Tuner:
     @property
     def tried(self) -> list[Trained]:
         """Every trial of the search, in the order in which they came."""
-        return [trained for run, trained in self._runs.items() if run.seed == SEARCH_SEEDS]
+        return [by_seed[SEARCH_SEEDS] for by_seed in self._cells.values() if SEARCH_SEEDS in by_seed]
 
     @property
     def winners(self) -> tuple[Winner, ...]:
@@ -240,9 +240,12 @@ class Tuner:
     def _halving(self, cells: Sequence[Cell]) -> Halving | None:
         epochs = max(cell.training.epochs for cell in cells)
         rungs = sorted({math.ceil(epochs / FACTOR**power) for power in (2, 1)} - {epochs})
-        curves = [trained.curve for trained in self.tried]
-        others = {rung: tuple(curve[rung - 1] for curve in curves if len(curve) >= rung) for rung in rungs}
-        return Halving(FACTOR, tuple(others.items())) if rungs else None
+        others = self.tried
+        if (costs := self._costs(cells)) is not None:
+            # A small network is not given up because large ones are better.
+            others = [one for one in others if (self._cost(one.run.cell) or 0) <= costs.max()]
+        at = {rung: tuple(one.curve[rung - 1] for one in others if len(one.curve) >= rung) for rung in rungs}
+        return Halving(FACTOR, tuple(at.items())) if rungs else None
 
     # Race and confirmation.
 
@@ -269,11 +272,12 @@ class Tuner:
         for look in LOOKS:
             if len(kept) < 2:
                 break
-            runs = [Run(cell, SEARCH_SEEDS + index) for index in range(look) for cell in kept]
-            if missing := [run for run in runs if run not in self._runs]:
+            runs = [self._missing(cell, SEARCH_SEEDS, look) for cell in kept]
+            if missing := [run for own in itertools.zip_longest(*runs) for run in own if run]:
                 return _Race(kept, self._leading(kept, n_seeds, equal), missing)
             # One that does not learn every time is no winner.
-            kept = [cell for cell in kept if self._table([cell], look).min() >= COLLAPSED] or kept
+            steady = self._table(kept, look).min(axis=1) >= COLLAPSED
+            kept = [cell for cell, is_steady in zip(kept, steady, strict=True) if is_steady] or kept
             seen = standing(self._table(kept, look), self._costs(kept))
             left, n_seeds = seen.remaining(self._sizes(kept)), look
             equal = [kept[place] for place in left if seen.words[place] == "equivalent"]
@@ -294,12 +298,15 @@ class Tuner:
 
     def _table(self, cells: Sequence[Cell], n_seeds: int) -> NDArray[np.float64]:
         """Accuracies, float64 array (n_cells, n_seeds); 0 where no network came of a run."""
-        return np.array([[self._runs[Run(cell, SEARCH_SEEDS + index)].accuracy or 0.0 for index in range(n_seeds)]
-                         for cell in cells]).reshape(len(cells), n_seeds)  # fmt: skip
+        by_seed = [self._cells[cell] for cell in cells]
+        return np.array([[own[SEARCH_SEEDS + index].accuracy or 0.0 for index in range(n_seeds)] for own in by_seed])
+
+    def _missing(self, cell: Cell, first_seed: int, n_seeds: int) -> list[Run]:
+        by_seed = self._cells.get(cell, {})
+        return [Run(cell, seed) for seed in range(first_seed, first_seed + n_seeds) if seed not in by_seed]
 
     def _confirming(self, cells: Iterable[Cell]) -> list[Run]:
-        runs = (Run(cell, FRESH_SEEDS + index) for cell in cells for index in range(CONFIRMING))
-        return [run for run in runs if run not in self._runs]
+        return [run for cell in cells for run in self._missing(cell, FRESH_SEEDS, CONFIRMING)]
 
     def _confirm(self, fits: Fits) -> Batch | None:
         for cell in self._raced().winners:
@@ -333,7 +340,8 @@ class Tuner:
         return np.array([self.grounds.limits.parameters(cell) for cell in cells], float) if costs is None else costs
 
     def _accuracies(self, cell: Cell, first_seed: int) -> list[float]:
-        known = (self._runs.get(Run(cell, first_seed + index)) for index in range(max(LOOKS[-1], CONFIRMING)))
+        by_seed = self._cells[cell]
+        known = (by_seed.get(first_seed + index) for index in range(max(LOOKS[-1], CONFIRMING)))
         return [trained.accuracy for trained in known if trained and trained.accuracy is not None]
 
 
