@@ -121,53 +121,88 @@ class Grounds:
 
     def draw(self) -> Point | None:
         """A point that may be proposed, at random; None: there is none, or too few to be found."""
-        if self.is_counted:
-            left = [point for point in self._all() if self.new(point)]
-            return left[self.rng.integers(len(left))] if left else None
-        for _ in range(_TRIES * _TRIES):
-            point = [int(self.rng.integers(len(choice.values))) for choice in self.space.choices]
-            head = self.heads[self.rng.integers(len(self.heads))]
-            for place, value in zip(self.counted, head, strict=True):
-                point[place] = value
-            if self.new(tuple(point)):
-                return tuple(point)
-        return None
+        for _ in range(_TRIES if self.is_counted else _TRIES * _TRIES):
+            drawn = [int(self.rng.integers(len(choice.values))) for choice in self.space.choices]
+            point = self._with(drawn, self.heads[self.rng.integers(len(self.heads))])
+            if self.new(point):
+                return point
+        return self._one_of(point for point in self._all() if self.new(point))
+
+    def _one_of(self, points: Iterator[Point]) -> Point | None:
+        left = list(points) if self.is_counted else []
+        return left[self.rng.integers(len(left))] if left else None
 
     def _all(self) -> Iterator[Point]:
-        order = np.argsort(self.counted)
-        return (tuple(head[place] for place in order) for head in self.heads)
+        nowhere = [0] * len(self.space.choices)
+        return (self._with(nowhere, head) for head in self.heads)
 
-    def nearest(self, point: Point) -> Point:
-        """The point itself where it is within the limits, else moved as few places as bring it there."""
-        if self.cell(point) or not self.counted:
+    def nearest(self, point: Point, mates: "Mates | None" = None) -> Point:
+        """The point itself where it may be proposed, else moved, as few places as bring it there.
+
+        Where not all points are counted, it is moved to within the limits, where it may have been proposed.
+        """
+        if mates:
+            point = tuple(places[int(np.abs(np.array(places) - own).argmin())]
+                          for own, places in zip(point, mates.places, strict=True))  # fmt: skip
+        if self.new(point) and (mates is None or self.is_mate(point, mates)):
+            return point
+        heads = self.heads
+        if self.is_counted:
+            heads = [head for head in heads if self.new(whole := self._with(point, head))
+                     and (mates is None or self.is_mate(whole, mates))]  # fmt: skip
+        elif self.cell(point):
+            return point
+        if not heads:
             return point
         own, choices = np.array(point)[list(self.counted)], [self.space.choices[place] for place in self.counted]
-        steps = np.abs(np.array(self.heads) - own)
+        steps = np.abs(np.array(heads) - own)
         far = np.where([choice.ordered for choice in choices], steps, _ANOTHER_KIND * (steps > 0)).sum(axis=1)
-        head = self.heads[self.rng.choice(np.flatnonzero(far == far.min()))]
+        return self._with(point, heads[self.rng.choice(np.flatnonzero(far == far.min()))])
+
+    def _with(self, point: Sequence[int], head: Point) -> Point:
         moved = list(point)
         for place, value in zip(self.counted, head, strict=True):
             moved[place] = value
         return tuple(moved)
 
-    def mates(self, point: Point) -> list[tuple[int, ...]]:
-        """For each choice, the places with which the point has the shape it has."""
+    def mates(self, point: Point) -> "Mates":
+        """What may stand in a cohort with a point."""
         cell = self.cell(point)
         shape = self.shape(cell) if cell else None
         found = []
         for place, choice in enumerate(self.space.choices):
-            others = {value: _made(self.space, (*point[:place], value, *point[place + 1 :]))
-                      for value in range(len(choice.values))}  # fmt: skip
-            found.append(tuple(value for value, other in others.items() if other and self.shape(other) == shape))
-        return found
+            others = ((value, _made(self.space, (*point[:place], value, *point[place + 1 :])))
+                      for value in range(len(choice.values)))  # fmt: skip
+            found.append(tuple(value for value, other in others if other and self.shape(other) == shape))
+        return Mates(shape, tuple(found))
 
-    def draw_mate(self, mates: list[tuple[int, ...]], shape: Hashable) -> Point | None:
-        """A new point of this shape, at random; None: none was found."""
+    def is_mate(self, point: Point, mates: "Mates") -> bool:
+        """Whether a point may be proposed and has that shape."""
+        cell = self.new(point)
+        return cell is not None and self.shape(cell) == mates.shape
+
+    def draw_mate(self, mates: "Mates") -> Point | None:
+        """A new point of this shape, at random; None: there is none, or none was found."""
         for _ in range(_TRIES):
-            point = tuple(places[self.rng.integers(len(places))] for places in mates)
-            if (cell := self.new(point)) and self.shape(cell) == shape:
+            point = tuple(places[self.rng.integers(len(places))] for places in mates.places)
+            if self.is_mate(point, mates):
                 return point
-        return None
+        return self._one_of(point for point in self._all() if self.is_mate(point, mates))
+
+
+@dataclass(frozen=True, slots=True)
+class Mates:
+    """What may stand in a cohort.
+
+    Attributes
+    ----------
+    shape : Hashable
+    places : tuple of tuple of int
+        For each choice of the space those with which the first of the cohort has this shape.
+    """
+
+    shape: Hashable
+    places: tuple[tuple[int, ...], ...]
 
 
 def grounds_of(space: Space, limits: Limits, *, shape: Callable[[Cell], Hashable], seed: int = 0) -> Grounds:
@@ -306,8 +341,8 @@ class RandomSampler:
 def _cohort(grounds: Grounds, first: Point, n: int) -> list[Cell]:
     """The cell of a point, and as many others of its shape, drawn at random."""
     cells = [_taken(grounds, first)]
-    mates, shape = grounds.mates(first), grounds.shape(cells[0])
-    while len(cells) < n and (point := grounds.draw_mate(mates, shape)):
+    mates = grounds.mates(first)
+    while len(cells) < n and (point := grounds.draw_mate(mates)):
         cells.append(_taken(grounds, point))
     return cells
 
@@ -330,8 +365,8 @@ class GridSampler:
     def _in_turn(self) -> Iterator[Point]:
         choices = self._grounds.space.choices
         first = self._grounds.draw()
-        mates = self._grounds.mates(first) if first else [()] * len(choices)
-        slow = sorted(range(len(choices)), key=lambda place: len(mates[place]) / len(choices[place].values))
+        free = [len(places) for places in self._grounds.mates(first).places] if first else [0] * len(choices)
+        slow = sorted(range(len(choices)), key=lambda place: free[place] / len(choices[place].values))
         order = np.argsort(slow)
         for point in itertools.product(*(range(len(choices[place].values)) for place in slow)):
             yield tuple(point[place] for place in order)
@@ -384,26 +419,21 @@ class ParzenSampler:
 
     def propose(self, n: int) -> list[Cell]:
         """See `Sampler`."""
-        first = self._ask({}, self._grounds.nearest, None) or self._drawn(self._grounds.draw())
+        first = self._ask({}, None) or self._drawn(self._grounds.draw())
         if first is None:
             return []
         point, cell = first
-        cells, shape, mates = [cell], self._grounds.shape(cell), self._grounds.mates(point)
+        cells, mates = [cell], self._grounds.mates(point)
         held = {choice.field: point[place] for place, choice in enumerate(self._grounds.space.choices)
-                if choice.field in self._fields and len(mates[place]) < 2}  # fmt: skip
-
-        def of_its_shape(asked: Point) -> Point:
-            return tuple(min(places, key=lambda value: abs(value - own))
-                         for own, places in zip(asked, mates, strict=True))  # fmt: skip
-
+                if choice.field in self._fields and len(mates.places[place]) < 2}  # fmt: skip
         while len(cells) < n:
-            mate = self._ask(held, of_its_shape, shape) or self._drawn(self._grounds.draw_mate(mates, shape))
+            mate = self._ask(held, mates) or self._drawn(self._grounds.draw_mate(mates))
             if mate is None:
                 break
             cells.append(mate[1])
         return cells
 
-    def _ask(self, held: dict[str, int], moved: Callable[[Point], Point], shape: Hashable) -> tuple[Point, Cell] | None:
+    def _ask(self, held: dict[str, int], mates: Mates | None) -> tuple[Point, Cell] | None:
         """What Optuna proposes with some places held, moved to where it may be; None: it may not be there either."""
         is_begun = len(self._study.get_trials(deepcopy=False)) >= _STARTUP
         for _ in range(_ASKS if is_begun else 0):
@@ -411,9 +441,8 @@ class ParzenSampler:
                 self._study.enqueue_trial(held)
             trial = self._study.ask(self._distributions)
             asked = tuple(trial.params.get(choice.field, 0) for choice in self._grounds.space.choices)
-            point = moved(asked)
-            cell = self._grounds.new(point)
-            is_usable = cell is not None and (shape is None or self._grounds.shape(cell) == shape)
+            point = self._grounds.nearest(asked, mates)
+            is_usable = self._grounds.is_mate(point, mates) if mates else self._grounds.new(point) is not None
             if is_usable and point == asked:
                 self._out[cell := _taken(self._grounds, point)] = trial
                 return point, cell
