@@ -18,6 +18,7 @@ from mnistlab.study import (
     Study,
     flags_of,
     load_config,
+    load_space,
     shipped_studies,
     study_from_flags,
     with_cells,
@@ -478,3 +479,89 @@ def test_an_ad_hoc_study_with_other_cells_is_named_after_them_a_named_one_keeps_
     assert by_path.name != by_name.name
     assert with_cells(by_path, by_name.cells) == by_name
     assert with_cells(load_config("smoke"), by_name.cells * 2) == Study("smoke", by_name.cells, (0,))
+
+
+# Spaces
+
+
+def space_refusal(source):
+    with pytest.raises(ConfigurationError) as caught:
+        load_space(source)
+    return str(caught.value)
+
+
+def test_the_default_space_has_the_knobs_of_a_tuner_and_ships_as_no_study():
+    space = load_space()
+    assert (space.name, space.words) == ("default", "default")
+    sizes = {choice.field: len(choice.values) for choice in space.choices}
+    assert sizes == {
+        "steps": 7, "batch_size": 4, "width": 17, "depth": 4, "activations": 4, "batch_norm": 2, "dropout": 6,
+        "epochs": 1, "optimizer": 1, "learning_rate": 9, "schedule": 2, "l2": 4,
+    }  # fmt: skip
+    assert "default" not in shipped_studies()
+
+
+@given(st.data())
+def test_a_cell_of_a_space_lies_where_it_was_made(data):
+    space = load_space()
+    point = tuple(data.draw(st.integers(0, len(choice.values) - 1)) for choice in space.choices)
+    assert space.point(space.cell(point)) == point
+
+
+def test_numbers_are_ordered_choices_without_repetition_and_the_rest_stays_as_it_is_written():
+    space = load_space({"model": {"node_counts": [64, 8, 64], "batch_norm": [True, False]}, "seeds": 7,
+                        "training": {"schedule": ["cosine", "constant"]}})  # fmt: skip
+    assert [(choice.values, choice.ordered) for choice in space.choices] == [
+        ((8, 64), True), ((True, False), False), (("cosine", "constant"), False)
+    ]  # fmt: skip
+
+
+def test_off_is_a_value_of_a_knob_that_has_none_by_default():
+    config = {"training": {"early_stopping_patience": ["off", 3]}}
+    [choice] = load_space(config).choices
+    assert (choice.values, choice.ordered) == ((None, 3), False)
+    assert [cell.training.early_stopping_patience for cell in load_config(config).cells] == [None, 3]
+
+
+def test_a_cell_outside_a_space_has_no_place_in_it():
+    space = load_space({"model": {"node_counts": [8, 16], "layer_depths": [2]}, "training": {"epochs": 3}})
+    three = Training(epochs=3)
+    assert space.point(Cell(Architecture((16, 16)), training=three)) == (1, 0, 0)
+    for architecture in (Architecture((16, 8)), Architecture((16,)), Architecture((32, 32)),
+                         Architecture((16, 16), dropout=0.1), Architecture((16, 16), "tanh")):  # fmt: skip
+        assert space.point(Cell(architecture, training=three)) is None
+    assert space.point(Cell(Architecture((16, 16)))) is None
+
+
+def test_layers_and_activations_of_their_own_are_choices_too():
+    space = load_space({"model": {"layers": [[8], [16, 8]], "activations": ["relu", ["relu", "tanh"]]}})
+    cell = space.cell((1, 1))
+    assert cell.architecture == Architecture((16, 8), ("relu", "tanh"))
+    assert space.point(cell) == (1, 1)
+    with pytest.raises(ConfigurationError):
+        space.cell((0, 1))
+
+
+def test_shipped_studies_crossed_from_lists_are_spaces_and_others_are_refused():
+    assert "train" in space_refusal("grid")
+    assert space_refusal("lab") == "lab.toml: cell: a space has none (write the values of each knob as a list)"
+
+
+@pytest.mark.parametrize(("config", "line"), [
+    ({}, "CONFIG: it is empty (docs/using.md shows a study file)"),
+    ({"model": {"nodes": [2]}}, "CONFIG: model.nodes: unknown key (did you mean node_counts?)"),
+    ({"dataset": ["mnist", "digits"]},
+     "CONFIG: dataset: networks are compared on the same digits (give one value of 2)"),
+    ({"data": {"validation_split": 0}},
+     "CONFIG: data.validation_split 0: the choice is made on validation digits (say 0.1)"),
+    ({"model": {"node_counts": []}}, "CONFIG: model.node_counts []: at least one value is needed"),
+    ("defalt", "space defalt: no such file, and no space of this name ships (did you mean default?)"),
+])  # fmt: skip
+def test_what_is_no_space_is_refused_in_one_line(config, line):
+    assert space_refusal(config) == line
+
+
+def test_a_space_is_read_from_a_file(tmp_path):
+    path = file(tmp_path, 'name = "mine"\n[model]\nnode_counts = [8, 16]\n', "space.toml")
+    space = load_space(path)
+    assert (space.name, space.words, space.folder) == ("mine", str(path), tmp_path)

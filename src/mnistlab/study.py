@@ -107,26 +107,148 @@ def load_config(source: Mapping[str, Any] | str | Path) -> Study:
     ConfigurationError
         No such study, an unreadable file, an unknown key or a value out of range: all that was found, in one line.
     """
+    given = _given(source, ("studies",))
+    study = _study(given.config, given.label, given.stem)
+    return replace(study, words=given.words, folder=given.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    config: Mapping[str, Any]
+    label: str  # how a fault calls it
+    stem: str
+    words: str = ""
+    folder: Path = Path()
+
+
+def _given(source: Mapping[str, Any] | str | Path, shelves: Sequence[str]) -> _Given:
     if isinstance(source, Mapping):
-        return _study(source, "CONFIG", "config")
-    if str(source) in shipped_studies():
-        shipped = importlib.resources.files("mnistlab") / "studies" / f"{source}.toml"
-        study = _study(_toml(shipped.read_bytes(), f"{source}.toml"), f"{source}.toml", str(source))
-        return replace(study, words=str(source))
+        return _Given(source, "CONFIG", "config")
+    for shelf in shelves:
+        if str(source) in _shipped(shelf):
+            file = importlib.resources.files("mnistlab") / shelf / f"{source}.toml"
+            return _Given(_toml(file.read_bytes(), label := f"{source}.toml"), label, str(source), str(source))
     path = Path(source)
     if not os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file it answers for every text, however long
-        raise ConfigurationError(f"study {_shown(str(source))}", "no such file, and no study of this name ships",
-                                 did_you_mean(path.stem[:100], shipped_studies()))  # fmt: skip
+        word, ships = _WORDS[shelves[0]], [name for shelf in shelves for name in _shipped(shelf)]
+        raise ConfigurationError(f"{word} {_shown(str(source))}", f"no such file, and no {word} of this name ships",
+                                 did_you_mean(path.stem[:100], ships))  # fmt: skip
     if path.suffix not in (".toml", ".py"):
         raise ConfigurationError(_shown(str(source)), "a .toml file, or a .py file that defines CONFIG, is needed")
     config = _run_python(path) if path.suffix == ".py" else read_toml(path)
-    return replace(_study(config, str(path), path.stem), words=shlex.quote(str(source)), folder=path.parent)
+    return _Given(config, str(path), path.stem, shlex.quote(str(source)), path.parent)
 
 
 def shipped_studies() -> tuple[str, ...]:
     """Names of the studies that come with the package, sorted."""
-    folder = importlib.resources.files("mnistlab") / "studies"
+    return _shipped("studies")
+
+
+def _shipped(shelf: str) -> tuple[str, ...]:
+    folder = importlib.resources.files("mnistlab") / shelf
     return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What one field of the specification may be, in a space.
+
+    Attributes
+    ----------
+    field : str
+        Its name in the specification; `width` and `depth` stand for `hidden_layer_sizes` with equal layers.
+    values : tuple
+        Without repetition; numbers ascending, others in the order of the file.
+    """
+
+    field: str
+    values: tuple[Any, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether all are numbers, so that what lies between two of them is between them."""
+        return all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The networks that a tuner may choose among: everything it may decide, not crossed into cells.
+
+    Attributes
+    ----------
+    name : str
+    choices : tuple of Choice
+        In the order of the file; what the file does not name is at its default.
+    words, folder
+        As those of a `Study`.
+    """
+
+    name: str
+    choices: tuple[Choice, ...]
+    words: str = field(default="", compare=False)
+    folder: Path = field(default=Path(), compare=False)
+
+    def cell(self, point: Sequence[int]) -> Cell:
+        """The cell at a place in each choice, in their order; InvalidFieldError where it makes no network."""
+        values = {choice.field: choice.values[place] for choice, place in zip(self.choices, point, strict=True)}
+        shape = (values.get("width", 64),) * values.get("depth", 1)
+        [cell] = _cross(Cell, {"hidden_layer_sizes": [shape], **{name: [value] for name, value in values.items()}})
+        return cell
+
+    def point(self, cell: Cell) -> tuple[int, ...] | None:
+        """Where a cell lies; None: not in this space."""
+        layers, settings = cell.architecture.hidden_layer_sizes, cell.settings()
+        own = {**settings, "hidden_layer_sizes": layers, "width": layers[0], "depth": len(layers),
+               "steps": cell.features.steps}  # fmt: skip
+        try:
+            point = tuple(
+                [_activations_of(value, len(layers)) if choice.field == "activations" else value
+                 for value in choice.values].index(own[choice.field])
+                for choice in self.choices
+            )  # fmt: skip
+            return point if self.cell(point) == cell else None
+        except ValueError:  # a choice has not this value; a place that makes no network is one, too
+            return None
+
+
+def _activations_of(value: Any, depth: int) -> list[str]:
+    return [value] * depth if isinstance(value, str) else list(value)
+
+
+def load_space(source: Mapping[str, Any] | str | Path = "default") -> Space:
+    """A space from a study file, or by the name of a space or study that ships.
+
+    Parameters
+    ----------
+    source : mapping, str or Path, default="default"
+        As for `load_config`: every list is the set of choices, what is no list is fixed. Seeds are ignored: a tuner
+        has seeds of its own. `"off"` is what a knob is by default that has no value then, such as max_norm.
+
+    Raises
+    ------
+    ConfigurationError
+        What `load_config` refuses, `[[cell]]` tables, choices that would be compared on other digits, or no
+        validation digits to choose by.
+    """
+    given = _given(source, ("spaces", "studies"))
+    faults: list[str] = []
+    title, factors = _door(given.config, given.label, given.stem, faults)
+    if "cell" in given.config:
+        faults.append("cell: a space has none (write the values of each knob as a list)")
+    faults += [
+        f"{_FIELD_KEYS[name]}: networks are compared on the same digits (give one value of {len(factors[name])})"
+        for name in ("dataset", "protocol", "train_fraction", "validation_fraction")
+        if len(factors.get(name, [])) > 1
+    ]
+    if factors.get("validation_fraction") == [0]:
+        faults.append(f"{_FIELD_KEYS['validation_fraction']} 0: the choice is made on validation digits (say 0.1)")
+    if faults:
+        raise _refusal(faults, given.label)
+    distinct = {name: [v for place, v in enumerate(values) if v not in values[:place]]
+                for name, values in factors.items()}  # fmt: skip
+    choices = [Choice(name, tuple(values)) for name, values in distinct.items()]
+    choices = [replace(one, values=tuple(sorted(one.values))) if one.ordered else one for one in choices]
+    return Space(title, tuple(choices), given.words, given.folder)
 
 
 def with_seeds(study: Study, n: int) -> Study:
@@ -318,6 +440,7 @@ _KEYS: dict[str, dict[str, str]] = {  # table of a study file → key → field
     "training": {name: name for name in _knobs(Training)},
 }
 _TABLES = ("data", "model", "training")
+_WORDS = {"studies": "study", "spaces": "space"}  # folder of what ships → what it holds
 _PLAIN = ("name", "seeds", "cell", *_TABLES)
 # Field at fault → its word, in a file crossed from factors, in a [[cell]], among the flags.
 _FIELD_KEYS = {field: f"{table}.{key}".lstrip(".") for table, keys in _KEYS.items() for key, field in keys.items()}
@@ -381,18 +504,25 @@ def _cross(kind: type, factors: Factors) -> list[Any]:
 # From a file or CONFIG to factors.
 
 
-def _study(config: Mapping[str, Any], source: str, stem: str) -> Study:
-    faults = [f"{_shown(path)}: {why}" for path, leaf in _leaves(config) if (why := _unusable(leaf))]
-    if faults:
-        raise _refusal(faults, source)
+def _door(config: Mapping[str, Any], source: str, stem: str, faults: list[str]) -> tuple[str, Factors]:
+    """What a study and a space have in common: their name and the values of every field that was named."""
+    unusable = [f"{_shown(path)}: {why}" for path, leaf in _leaves(config) if (why := _unusable(leaf))]
+    if unusable:
+        raise _refusal(unusable, source)
     if not config:
         raise ConfigurationError(source, "it is empty", "docs/using.md shows a study file")
     name = _name(config.get("name", stem), faults)
-    seeds = _seeds(config.get("seeds", DEFAULT_SEEDS), faults)
     factors = _factors(config, faults)
-    listed = list(_listed(config.get("cell", []), faults))
     if "hidden_layer_sizes" in factors and ("width" in factors or "depth" in factors):
         faults.append("model.layers: it stands for node_counts and layer_depths (give one or the other)")
+    return name, factors
+
+
+def _study(config: Mapping[str, Any], source: str, stem: str) -> Study:
+    faults: list[str] = []
+    name, factors = _door(config, source, stem, faults)
+    seeds = _seeds(config.get("seeds", DEFAULT_SEEDS), faults)
+    listed = list(_listed(config.get("cell", []), faults))
     if "cell" in config and factors and "model" not in config:
         keys = ", ".join(_FIELD_KEYS[field] for field in factors)
         faults.append(f"{keys}: does not reach the [[cell]] tables (set it in each of them, such as "
@@ -481,9 +611,10 @@ def _values(field: str, where: str, value: Any, faults: list[str]) -> Iterator[A
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
         faults.append(f"{where} []: at least one value is needed")
+    has_off = field in _KNOBS and _KNOBS[field].default is None
     for one in values:
         try:
-            yield _CHECKS[field](field, one)
+            yield None if has_off and one == "off" else _CHECKS[field](field, one)
         except InvalidFieldError as error:
             faults.append(_fault(where, error))
 

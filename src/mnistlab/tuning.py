@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from mnistlab.records import Role
-from mnistlab.spec import Run
+from mnistlab.records import Role, RunResult
+from mnistlab.spec import Cell, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,41 @@ class Batch:
     runs: tuple[Run, ...]
     role: Role
     halving: Halving | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run that ended, as far as its tuner needs to know: what a store keeps of it is enough.
+
+    Attributes
+    ----------
+    run : Run
+    curve : tuple of float
+        Validation accuracy, a fraction, after every epoch.
+    accuracy : float | None
+        On validation digits, of the network that was kept; None: it failed or diverged.
+    given_up : bool
+        It was not among the best of its rung.
+    """
+
+    run: Run
+    curve: tuple[float, ...]
+    accuracy: float | None
+    given_up: bool = False
+
+    @classmethod
+    def of(cls, run: Run, curve: Sequence[float], result: RunResult) -> Self:
+        """From what an engine yields."""
+        kept = result.validation.accuracy if result.validation else curve[-1] if curve else None
+        return cls(run, tuple(curve), kept if result.status == "done" else None, result.stopped_by == "halving")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What other studies know of a cell: its mean validation accuracy, a fraction, after all its epochs."""
+
+    cell: Cell
+    accuracy: float
 
 
 def survives(accuracy: float, others: Sequence[float], factor: int) -> bool:
