@@ -30,6 +30,12 @@ def test_levels_of_a_knob_ascend_where_they_are_numbers_and_stand_as_they_come_e
     assert [found[code] for code in codes] == plain
 
 
+def test_activations_that_are_alike_in_all_layers_are_one_name_and_widths_are_not():
+    column = [("relu",), ("relu", "relu"), ("relu", "tanh"), "relu"]
+    assert knob_levels(pd.Series(column, name="activations"))[0] == ["relu", ("relu", "tanh")]
+    assert len(knob_levels(pd.Series([(64,), (64, 64)], name="hidden_layer_sizes"))[0]) == 2
+
+
 def test_the_resolution_of_two_trials_is_that_of_the_residual_of_the_race_by_hand():
     accuracy = [[0.98, 0.982, 0.981], [0.979, 0.978, 0.98]]
     rows = [{"cell": f"c{cell}", "seed": seed, "validation_accuracy": accuracy[cell][seed]}

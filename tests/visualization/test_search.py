@@ -1,6 +1,7 @@
 """The course of a search and what it found: what is drawn is what the tables say."""
 
 import io
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -111,6 +112,29 @@ def test_a_collapsed_trial_stands_at_the_foot_and_does_not_flatten_the_history(k
     assert "collapsed, off the scale (1)" in legend(ax)
 
 
+def test_a_trial_given_up_far_below_the_others_stands_at_the_edge(known):
+    trials = known.search.trials
+    lost = trials["given_up"] & (trials["number"] < 20)
+    trials = trials.assign(validation_accuracy=trials["validation_accuracy"].where(~lost, 0.4))
+    low = replace(known, search=replace(known.search, trials=trials))
+    (_, plain), (_, history), (_, slices) = drawn("history", known), drawn("history", low), drawn("slices", low)
+    assert history.get_ylim() == pytest.approx(plain.get_ylim(), rel=0.02)
+    n = lost.sum() - trials["number"].isin([12])[lost].sum()
+    assert line(history, "given up, off the scale").get_xdata() == pytest.approx(
+        trials.loc[lost & (trials["number"] != 12), "number"])  # fmt: skip
+    for ax in (history, slices):
+        assert f"given up, off the scale ({n})" in legend(ax)
+
+
+def test_numbers_below_a_panel_do_not_touch(known):
+    _, ax = drawn("slices", known)
+    ax.figure.canvas.draw()
+    for panel in [each for each in ax.figure.axes if each is not ax]:
+        boxes = [text.get_window_extent() for text in panel.get_xticklabels()]
+        assert len(boxes) > 1
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
 def test_before_anything_is_confirmed_the_legend_says_so(plant_search):
     _, ax = drawn("history", plant_search(12, fresh=0))
     assert "nothing confirmed yet (n = 0)" in legend(ax)
@@ -139,7 +163,9 @@ def test_a_panel_per_knob_holds_every_trial_at_its_accuracy_near_its_value(known
     panels = [each for each in ax.figure.axes if each is not ax]
     assert [panel.get_title(loc="left") for panel in panels] == table["what"].unique().tolist()
     for panel, (_, own) in zip(panels, table.groupby("knob", sort=False), strict=True):
-        for marks, kind in zip(panel.lines, ("trained", "given up", "collapsed", "diverged"), strict=False):
+        assert len(panel.lines) == 5
+        drawn_kinds = ("trained", "given up", "given up, off the scale", "collapsed", "diverged")
+        for marks, kind in zip(panel.lines, drawn_kinds, strict=True):
             of_kind = own[own["kind"] == kind]
             spots = np.asarray(marks.get_ydata(), dtype=float)
             assert len(spots) == len(of_kind)

@@ -64,9 +64,12 @@ def outcomes(trials: pd.DataFrame) -> "pd.Series[Any]":
 def knob_levels(column: "pd.Series[Any]") -> tuple[list[Any], NDArray[np.intp], bool]:
     """The values of a knob, which of them each trial has, and whether they are numbers, which have an order.
 
-    Numbers ascend; others stand as they come. A missing value is None: off.
+    Numbers ascend; others stand as they come. A missing value is None: off. Activations that are the same in all layers
+    are one name, so that depth alone makes no other value of them.
     """
     plain = [_plain(value) for value in column]
+    if column.name == "activations":
+        plain = [value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value for value in plain]
     values = list(dict.fromkeys(plain))
     ordered = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if ordered:

@@ -35,7 +35,12 @@ _VALUE = 16  # characters of one
 _FAINT = 0.3
 # Mark, colour, strength of what became of a trial; those off the scale stand at its edge.
 _LOOKS = {"trained": ("o", OKABE_ITO[0], 0.85), "given up": ("x", OKABE_ITO[3], 0.45)}
-_LOST = {"collapsed": ("v", "<"), "diverged": ("X", "X")}
+_LOST = {
+    "given up, off the scale": ("v", "<", OKABE_ITO[3], 0.45), "collapsed, off the scale": ("v", "<", INK, 0.8),
+    "diverged, off the scale": ("X", "X", INK, 0.8),
+}  # fmt: skip
+_WORSE = 3  # times the error of the worst trial trained to its end: what was given up below that would flatten the rest
+_APART = 0.25  # of a panel's width, between two accuracies at its axis
 _SCORES = (
     ("searched", "", "quoted by the search, validation", "n_searched", OKABE_ITO[1]),
     ("fresh", "fresh_", "fresh networks, validation", "n_fresh", OKABE_ITO[0]),
@@ -111,17 +116,18 @@ def draw_history(table: pd.DataFrame, ax: "Axes") -> "Axes":
 
     if table.empty:
         return say_nothing(ax, "no trial has ended yet")
-    _scale(ax, "y", table, table[["confirmed_low", "confirmed_high"]].iloc[0])
+    looks = _looks(table)
+    _scale(ax, "y", table, looks, table[["confirmed_low", "confirmed_high"]].iloc[0])
     for kind, (mark, color, strength) in _LOOKS.items():
-        own = table[table["kind"] == kind]
+        own = table[looks == kind]
         if len(own):
             ax.plot(own["number"], own["accuracy"], linestyle="none", marker=mark, markersize=4.5, color=color,
                     alpha=strength, label=f"{kind}, n = 1 each ({len(own):,})")  # fmt: skip
-    for kind, (mark, _) in _LOST.items():
-        own = table[table["kind"] == kind]
+    for words, (mark, _, color, strength) in _LOST.items():
+        own = table[looks == words]
         if len(own):
-            ax.plot(own["number"], np.full(len(own), 0.03), linestyle="none", marker=mark, markersize=6, color=INK,
-                    transform=ax.get_xaxis_transform(), label=f"{kind}, off the scale ({len(own):,})")  # fmt: skip
+            ax.plot(own["number"], np.full(len(own), 0.03), linestyle="none", marker=mark, markersize=5, color=color,
+                    alpha=strength, transform=ax.get_xaxis_transform(), label=f"{words} ({len(own):,})")  # fmt: skip
     if table["best"].notna().any():
         ax.step(table["number"], table["best"], where="post", color=OKABE_ITO[1], linewidth=1.6)
         trained = table[table["kind"] == "trained"]
@@ -144,9 +150,17 @@ def draw_history(table: pd.DataFrame, ax: "Axes") -> "Axes":
     return ax
 
 
-def _scale(ax: "Axes", which: Any, table: pd.DataFrame, more: Any = ()) -> None:
-    """An axis of accuracy for the trials that have learned something, and for these values more."""
-    values = table["accuracy"].where(~table["kind"].isin(list(_LOST))).dropna().tolist()
+def _looks(table: pd.DataFrame) -> "pd.Series[Any]":
+    """How each trial is drawn: one of `_LOOKS` where it stands on the scale, else one of `_LOST`."""
+    kind = table["kind"]
+    worst = table["accuracy"].where(kind == "trained").min()
+    low = (kind == "given up") & (1 - table["accuracy"] > _WORSE * (1 - worst))
+    return kind.where(~low & kind.isin(list(_LOOKS)), kind + ", off the scale")
+
+
+def _scale(ax: "Axes", which: Any, table: pd.DataFrame, looks: "pd.Series[Any]", more: Any = ()) -> None:
+    """An axis of accuracy for the trials that stand on the scale, and for these values more."""
+    values = table["accuracy"][looks.isin(list(_LOOKS))].tolist()
     values += [value for value in more if not math.isnan(value)]
     accuracy_axis(ax, which, pd.DataFrame({"accuracy": values, "low": values, "high": values}, dtype=float),
                   "validation accuracy")  # fmt: skip
@@ -227,12 +241,13 @@ def draw_slices(table: pd.DataFrame, ax: "Axes") -> "Axes":
     for number, (_, own) in enumerate(panels):
         ax.set_xlabel(_draw_panel(own, figure.add_subplot(grid[divmod(number, _ACROSS)])))
     first = panels[0][1]
+    looks = _looks(first)
     for kind, (mark, color, _) in _LOOKS.items():
-        if n := (first["kind"] == kind).sum():
+        if n := (looks == kind).sum():
             ax.plot([], [], linestyle="none", marker=mark, color=color, label=f"{kind}, n = 1 each ({n:,})")
-    for kind, (_, mark) in _LOST.items():
-        if n := (first["kind"] == kind).sum():
-            ax.plot([], [], linestyle="none", marker=mark, color=INK, label=f"{kind}, off the scale ({n:,})")
+    for words, (_, mark, color, _) in _LOST.items():
+        if n := (looks == words).sum():
+            ax.plot([], [], linestyle="none", marker=mark, color=color, label=f"{words} ({n:,})")
     resolution = first["resolution"].iloc[0]
     words = f"resolution of two trials ({100 * resolution:.2f} points)" if resolution > 0 else "no resolution yet"
     ax.fill_between([], [], color=BAND, label=words)
@@ -243,16 +258,17 @@ def draw_slices(table: pd.DataFrame, ax: "Axes") -> "Axes":
 def _draw_panel(own: pd.DataFrame, ax: "Axes") -> str:
     """One knob; what its axis of accuracy is called, which is the same for all."""
     spots = own["place"] + own["jitter"] * np.where(own["ordered"], 0.3, 0.7)
-    _scale(ax, "x", own)
+    looks = _looks(own)
+    _scale(ax, "x", own, looks)
     name = ax.get_xlabel()
     for kind, (mark, color, strength) in _LOOKS.items():
-        of_kind = (own["kind"] == kind).to_numpy()
+        of_kind = (looks == kind).to_numpy()
         ax.plot(own["accuracy"][of_kind], spots[of_kind], linestyle="none", marker=mark, markersize=3.5, color=color,
                 alpha=strength if kind == "trained" else _FAINT, markeredgewidth=0.8)  # fmt: skip
-    for kind, (_, mark) in _LOST.items():
-        lost = (own["kind"] == kind).to_numpy()
-        ax.plot(np.full(lost.sum(), 0.02), spots[lost], linestyle="none", marker=mark, markersize=4, color=INK,
-                alpha=0.6, transform=ax.get_yaxis_transform())  # fmt: skip
+    for words, (_, mark, color, strength) in _LOST.items():
+        lost = (looks == words).to_numpy()
+        ax.plot(np.full(lost.sum(), 0.02), spots[lost], linestyle="none", marker=mark, markersize=4, color=color,
+                alpha=strength, transform=ax.get_yaxis_transform())  # fmt: skip
     draw_resolution(ax, "x", own[own["kind"] == "trained"])
     levels = dict(sorted(zip(own["place"], own["level"], strict=True)))
     places = list(levels)
@@ -261,8 +277,22 @@ def _draw_panel(own: pd.DataFrame, ax: "Axes") -> str:
     ax.set_yticks(places, short_names([levels[spot] for spot in places], _VALUE), fontsize=SMALL, parse_math=False)
     ax.set(ylim=(min(levels) - 0.6, max(levels) + 0.6), xlabel="")
     ax.tick_params(axis="x", labelsize=SMALL)
+    ax.set_xticks(_ticks_apart(ax))
     ax.set_title(short(own["what"].iloc[0], 26), fontsize="small", fontweight="bold", loc="left", parse_math=False)
     return name
+
+
+def _ticks_apart(ax: "Axes") -> list[float]:
+    """Of the ticks of the horizontal axis as many as have room for their numbers."""
+    kept: list[float] = []
+    reach = -math.inf
+    low, high = ax.get_xlim()
+    for tick in ax.get_xticks():
+        spot = ax.transAxes.inverted().transform(ax.transData.transform((tick, 0)))[0]
+        if low <= tick <= high and spot - reach >= _APART:
+            kept.append(float(tick))
+            reach = spot
+    return kept
 
 
 def draw_search_pareto(table: pd.DataFrame, ax: "Axes") -> "Axes":
