@@ -10,6 +10,7 @@ import pytest
 from mnistlab.analysis.importance import FEWEST
 from mnistlab.analysis.racing import pareto_front
 from mnistlab.exhibits.base import Shown
+from mnistlab.exhibits.catalog import all_shown
 from mnistlab.exhibits.search import SEARCH
 from mnistlab.formatting import percent, point_estimate, points, shortened
 from mnistlab.visualization.search import MOST_PANELS
@@ -201,7 +202,9 @@ def test_a_poor_search_has_captions_tables_and_drawings_without_a_fault(plant_se
         assert "nan" not in f"{one.caption} {one.cells[1]}".lower().replace("(", " ").split()
 
 
-def test_a_study_that_is_no_search_shows_nothing_of_one(lab_evidence):
+def test_a_study_that_is_no_search_shows_nothing_of_one(lab_evidence, known):
+    assert {*SEARCH} <= {each.exhibit for each in all_shown(known)}
+    assert not {*SEARCH} & {each.exhibit for each in all_shown(lab_evidence)}
     for exhibit in SEARCH:
         assert Shown(exhibit, lab_evidence).table.empty
         assert Shown(exhibit, lab_evidence).caption.startswith("No ")

@@ -198,8 +198,7 @@ def test_what_a_study_has_nothing_of_is_said_with_the_reason(plant_evidence):
     method = section(html, "method")
     assert "Nothing to show of" in method
     for shown in all_shown(known):
-        asked = shown.exhibit.section != "search"  # this study is none
-        assert (escape(shown.exhibit.question) in method) == (shown.table.empty and asked)
+        assert (escape(shown.exhibit.question) in method) == shown.table.empty
 
 
 def test_long_tables_are_cut_and_the_page_says_how_to_have_the_rest(lab_evidence, shown, monkeypatch):
@@ -257,6 +256,8 @@ def test_a_search_has_a_part_of_its_own_behind_the_findings_and_its_winner_on_to
     for name in ("winners", "history", "importances", "slices", "pareto"):
         assert f'id="search-{name}">' in html
     assert "<dt>trials of the search</dt><dd>80</dd>" in html
+    unfinished = written(known, StudyStatus("found", planned=3, words="--max-parameters 50000"))
+    assert "<code>mnistlab tune --max-parameters 50000</code> goes on." in unfinished
     # One winner: nothing is compared, and nobody asked for single knobs or the course document.
     for name in ("sensitivity", "pareto-parameters", "width", "original-widths"):
         assert f'id="{name}">' not in html

@@ -14,5 +14,5 @@ EXHIBITS: tuple[Exhibit, ...] = (*SEARCH, *ORIGINAL, *KNOBS, *STUDY, *GRID, *COS
 
 
 def all_shown(known: Evidence) -> list[Shown]:
-    """Every exhibit with what is known of a study, those without data among them."""
-    return [Shown(exhibit, known) for exhibit in EXHIBITS]
+    """Every exhibit with what is known of a study, those without data among them; those of a search for one alone."""
+    return [Shown(exhibit, known) for exhibit in EXHIBITS if exhibit.section != "search" or known.search is not None]

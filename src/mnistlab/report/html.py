@@ -158,7 +158,7 @@ def _is_asked(known: Evidence, shown: Shown) -> bool:
     """
     exhibit = shown.exhibit
     if known.search is None:
-        return exhibit.section != "search"
+        return True
     if exhibit.section in ("original", "knobs"):
         return not shown.table.empty
     return exhibit.name != "sensitivity" and (len(known.cells) > 1 or not exhibit.name.startswith("pareto"))
