@@ -58,7 +58,7 @@ class Asked:
         """The study that the search is in the store; its cells come as they are asked for."""
         space, least = self.space, "" if self.objective == "accuracy" else f"-{self.objective.replace(',', '-')}"
         named = "" if space.name == "default" else f"-{space.name}"
-        within = [f"-{limit:g}-{word}" for limit, word in
+        within = [f"-{limit}-{word}" for limit, word in
                   ((self.max_parameters, "parameters"), (self.max_seconds_per_epoch, "seconds")) if limit]  # fmt: skip
         return Study("tune" + named + "".join(within) + least, (), (), words=self.words, tuning=self.to_json())
 
@@ -128,8 +128,8 @@ def check_asked(asked: Asked) -> None:
 
 def check_same(asked: Asked, store: Store) -> None:
     """Refuse to mix a search with one of the same name among other choices (ConfigurationError)."""
-    before = search_in(store, asked.study.name)
-    if before is not None and before.space.choices != asked.space.choices:
+    before = json.loads(store.tuning(asked.study.name) or "{}").get("choices")
+    if before not in (None, json.loads(asked.to_json())["choices"]):
         raise ConfigurationError(f"study {asked.study.name}", "the store holds a search of this name among other "
                                  "choices", "name the space otherwise, or --fresh to forget that search")  # fmt: skip
 

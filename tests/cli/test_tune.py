@@ -1,0 +1,101 @@
+"""`mnistlab tune` at work on a small space: what it prints, what it keeps, how it goes on."""
+
+import pytest
+
+import mnistlab
+from mnistlab.cli.tune import tuned_text
+from mnistlab.errors import ConfigurationError
+from mnistlab.searches import Asked, search_in, tuned
+from mnistlab.store.tables import open_store
+from mnistlab.study import load_space
+
+SPACE = """
+name = "small"
+dataset = "digits"
+[model]
+node_counts = [4, 8, 16]
+dropout = [0.0, 0.2]
+[training]
+epochs = 9
+learning_rate = [0.003, 0.01]
+"""
+
+
+WORDS = ("tune", "--space", "small.toml", "--max-parameters", "700", "--trials", "6", "--json")
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, process):
+    """Where a search has been, of cells of up to 700 parameters, and what it said."""
+    home = tmp_path_factory.mktemp("tune")
+    (home / "small.toml").write_text(SPACE)
+    return home, process(*WORDS, cwd=home).document
+
+
+@pytest.mark.slow
+def test_the_answer_keeps_the_contract_and_the_limit(searched):
+    _, document = searched
+    winner = document["winner"]
+    assert document["trials"] == 6
+    assert document["networks"] >= 6 + 5
+    assert winner["parameters"] <= 700
+    assert document["pareto"] == [winner]
+    assert (winner["accuracy"]["kind"], winner["accuracy"]["n"]) == ("crossed", 5)
+    quoted, fresh = (winner[name]["value"] for name in ("searched_accuracy", "fresh_validation_accuracy"))
+    assert winner["optimism"]["value"] == pytest.approx(quoted - fresh)
+    assert 0 < document["seconds"] < 600
+
+
+@pytest.mark.slow
+def test_a_search_that_is_over_is_told_again_and_trains_nothing(searched, process):
+    home, document = searched
+    again = process(*WORDS, cwd=home).document
+    assert {**again, "seconds": 0} == {**document, "seconds": 0}
+    store = open_store(home / "results" / "mnistlab.sqlite")
+    asked = search_in(store, document["study"])
+    assert asked.max_parameters == 700
+    text = tuned_text(tuned(store, asked), "", 200)
+    assert "part in the choice" in text
+    assert document["winner"]["label"] in text
+
+
+@pytest.mark.slow
+def test_status_and_results_tell_of_a_search_what_there_is_to_tell(searched, process):
+    home, document = searched
+    [row] = process("results", document["study"], "--json", cwd=home).document["rows"]
+    assert (row["cell"], row["seeds"]) == (document["winner"]["cell"], 5)
+    assert row["accuracy"] == document["winner"]["accuracy"]
+    [study] = process("status", "--json", cwd=home).document["studies"]
+    assert study["done"] == document["networks"]
+    assert process("report", cwd=home).status == 0
+
+
+@pytest.mark.slow
+def test_another_space_of_the_same_name_is_refused(searched, process):
+    home, _ = searched
+    (home / "other").mkdir()
+    (home / "other" / "small.toml").write_text(SPACE.replace("0.003, 0.01", "0.003, 0.02"))
+    refused = process(*WORDS[:2], "other/small.toml", *WORDS[3:], cwd=home)
+    assert refused.status == 2
+    assert "the store holds a search of this name among other choices" in refused.err
+    assert refused.err.count("\n") == 1
+
+
+def test_a_search_comes_back_from_the_store_as_it_was_asked_for(tmp_path):
+    (tmp_path / "small.toml").write_text(SPACE + "[data]\nbatch_size = [32, 64]\n")
+    asked = Asked(load_space(tmp_path / "small.toml"), "accuracy,parameters", 5_000, 0.5)
+
+    class OneSearch:
+        """A store that knows nothing else."""
+
+        def tuning(self, study):
+            assert study == "tune-small-5000-parameters-0.5-seconds-accuracy-parameters"
+            return asked.to_json()
+
+    assert search_in(OneSearch(), asked.study.name) == asked
+    assert asked.words.endswith("--max-parameters 5000 --max-seconds-per-epoch 0.5 --objective accuracy,parameters")
+
+
+def test_a_budget_of_nothing_is_refused_in_python_too(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"--budget 0: a positive time is needed"):
+        mnistlab.tune(budget=0)
