@@ -50,7 +50,8 @@ def file(folder, text, name="study.toml"):
 
 def test_the_shipped_studies_have_the_cells_and_seeds_they_promise():
     sizes = {name: (len(load_config(name).cells), len(load_config(name).seeds)) for name in shipped_studies()}
-    assert sizes == {"factors": (54, 3), "grid": (360, 3), "lab": (54, 20), "smoke": (6, 1)}
+    assert sizes == {"factors": (54, 3), "grid": (360, 3), "lab": (54, 20), "smoke": (6, 1), "plain": (1, 5),
+                     "strong": (1, 5), "deformed": (1, 5)}  # fmt: skip
 
 
 def test_every_shipped_study_is_named_like_its_file():
