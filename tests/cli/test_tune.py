@@ -1,9 +1,14 @@
 """`mnistlab tune` at work on a small space: what it prints, what it keeps, how it goes on."""
 
+import sqlite3
+from contextlib import closing
+
+import numpy as np
 import pytest
 
 import mnistlab
 from mnistlab.cli.tune import tuned_text
+from mnistlab.datasets import catalog
 from mnistlab.errors import ConfigurationError
 from mnistlab.searches import Asked, search_in, tuned
 from mnistlab.store.tables import open_store
@@ -99,3 +104,42 @@ def test_a_search_comes_back_from_the_store_as_it_was_asked_for(tmp_path):
 def test_a_budget_of_nothing_is_refused_in_python_too(tmp_path):
     with pytest.raises(ConfigurationError, match=r"--budget 0: a positive time is needed"):
         mnistlab.tune(budget=0)
+
+
+TOLD = """SELECT replace(label, dataset, ''), seed, role, stopped_by, weights_sha256 FROM run
+          JOIN study_run ON run = run.id JOIN cell ON cell.id = run.cell ORDER BY finished_at"""
+OWN = """
+name = "own"
+dataset = "own.npz"
+[model]
+node_counts = [8, 16]
+dropout = [0.0, 0.2]
+[training]
+epochs = 9
+learning_rate = [0.003, 0.01]
+"""
+
+
+@pytest.mark.slow
+def test_other_test_digits_change_nothing_before_the_last_network_is_confirmed(tmp_path, process):
+    """Trained twice, the second time with noise for test digits: the same trials, given up alike, the same weights."""
+    digits = catalog.load("digits", tmp_path)
+    n_train, noise = digits.info.n_train, np.random.default_rng(3)
+    trials = []
+    for poison in (False, True):
+        images, labels = digits.images.copy(), digits.labels.copy()
+        if poison:
+            images[n_train:] = noise.integers(0, 17, images[n_train:].shape)
+            labels[n_train:] = noise.permutation(labels[n_train:])
+        home = tmp_path / f"poison {poison}"
+        home.mkdir()
+        np.savez(home / "own.npz", x_train=images[:n_train], y_train=labels[:n_train], x_test=images[n_train:],
+                 y_test=labels[n_train:])  # fmt: skip
+        (home / "own.toml").write_text(OWN)
+        found = process("tune", "--space", "own.toml", "--trials", 6, "--workers", 1, "--json", cwd=home).document
+        with closing(sqlite3.connect(home / "results" / "mnistlab.sqlite")) as shell:
+            trials.append(shell.execute(TOLD).fetchall())
+        accuracy = found["winner"]["accuracy"]["value"]
+        assert accuracy < 0.3 if poison else accuracy > 0.8
+    assert trials[0] == trials[1]
+    assert {role for _, _, role, *_ in trials[0]} == {"search", "fresh"}
