@@ -70,7 +70,8 @@ class KerasShape:
     """See `Shape`. A state holds trainable, other and optimizer variables in Keras' order, then what is `_Own`.
 
     What may differ between members is no constant of the program: the step size comes from outside, dropout rates and
-    noise are variables, L2 and label smoothing factors of the loss. Where weights are averaged, the network is the average.
+    noise are variables, L2 and label smoothing factors of the loss. Where weights are averaged, the network is their
+    average.
     """
 
     def __init__(self, cell: Cell, data: PreparedData) -> None:
