@@ -20,8 +20,9 @@ import numpy as np
 
 from mnistlab.analysis.intervals import t_interval, wilson_interval
 from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, companions
+from mnistlab.grounds import Grounds, Limits, grounds_of
 from mnistlab.lab import open_store
-from mnistlab.sampling import Grounds, Limits, grounds_of, new_sampler
+from mnistlab.sampling import new_sampler
 from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
 from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.study import load_config, load_space
@@ -31,11 +32,12 @@ from mnistlab.tuning import Trained, survives
 # Fives of seeds from 5 on are trained by one program.
 SEEDS = (5, 6, 7, 8, 9)
 EPOCHS = 9
+SAME_SHAPE = 10  # cells of the table; each shape is compiled
 SPACE = load_space({
     "name": "table",
     "features": [["scale"], ["deskew", "scale"]],
-    "data": {"train_test_splits": 0.2, "validation_split": 0.3, "batch_size": [32, 64, 128]},
-    "model": {"node_counts": [8, 11, 16, 23, 32, 45, 64, 91, 128], "layer_depths": [1, 2, 3, 4],
+    "data": {"train_test_splits": 0.15, "validation_split": 0.4, "batch_size": [64, 128]},
+    "model": {"node_counts": [8, 11, 16, 23, 32, 45, 64], "layer_depths": [1, 2, 3],
               "activations": ["relu", "gelu", "tanh", "elu"], "batch_norm": [False, True],
               "dropout": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]},
     "training": {"epochs": EPOCHS, "learning_rate": [0.0003, 0.0005, 0.0007, 0.001, 0.0014, 0.002, 0.003, 0.005, 0.01],
@@ -58,7 +60,7 @@ def free_grounds(seed):
 def print_cells(n_cells):
     sampler, cells = new_sampler("random", free_grounds(0)), []
     while len(cells) < n_cells:
-        cells += sampler.propose(5)
+        cells += sampler.propose(SAME_SHAPE)
     print(f'name = "tune-table"\nseeds = {list(SEEDS)}')
     usual = flat(Cell(Architecture((64,))))
     for cell in cells:
