@@ -53,12 +53,9 @@ def parameters(cell):
     return cell.architecture.parameters(784, 10)
 
 
-def free_grounds(seed):
-    return grounds_of(SPACE, Limits(parameters, parameters), shape=shape, seed=seed)
-
-
 def print_cells(n_cells):
-    sampler, cells = new_sampler("random", free_grounds(0)), []
+    grounds = grounds_of(SPACE, Limits(parameters, parameters), shape=shape)
+    sampler, cells = new_sampler("random", grounds), []
     while len(cells) < n_cells:
         cells += sampler.propose(SAME_SHAPE)
     print(f'name = "tune-table"\nseeds = {list(SEEDS)}')
@@ -84,19 +81,20 @@ class Table:
         by_id = {cell.id: cell for cell in study.cells}
         self.curves = {}
         for row in store.runs(study.name).itertuples():
-            self.curves[by_id[row.cell], row.seed] = curves.get(row.run, ())
-            tests[row.cell].append(row.test_accuracy if row.status == "done" else 0.0)
+            if row.status in ("done", "diverged"):
+                is_done = row.status == "done"
+                self.curves[by_id[row.cell], row.seed] = curves[row.run] if is_done else (0.0,) * EPOCHS
+                tests[row.cell].append(row.test_accuracy if is_done else 0.0)
         self.cells = [cell for cell in study.cells if len(tests[cell.id]) == len(SEEDS)]
+        self.points = [SPACE.point(cell) for cell in self.cells]
         self.truth = {cell: float(np.mean(tests[cell.id])) for cell in self.cells}
         self.spread = {cell: float(np.std(tests[cell.id], ddof=1)) for cell in self.cells}
 
     def grounds(self, seed):
         """Of the space, these cells alone."""
-        free = free_grounds(seed)
-        points = [SPACE.point(cell) for cell in self.cells]
-        everything = tuple(range(len(SPACE.choices)))
         only = Limits(parameters, lambda cell: 0.0 if cell in self.truth else math.inf, max_seconds_per_epoch=1.0)
-        return Grounds(SPACE, shape, only, points, everything, free.rng)
+        everything = tuple(range(len(SPACE.choices)))
+        return Grounds(SPACE, shape, only, self.points, everything, np.random.default_rng(seed))
 
 
 def tune(table, seeds, budget, sampler, seed):
@@ -114,14 +112,14 @@ def tune(table, seeds, budget, sampler, seed):
         curves = {run: table.curves[run.cell, seeds[run.seed - SEARCH_SEEDS]] for run in batch.runs}
         alive = dict(curves)
         for rung, others in batch.halving.rungs if batch.halving else ():
-            here = {run: curve[rung - 1] if len(curve) >= rung else 0.0 for run, curve in alive.items()}
+            here = {run: curve[rung - 1] for run, curve in alive.items()}
             for run, own in here.items():
                 mates = [accuracy for mate, accuracy in here.items() if mate != run]
                 if not survives(own, [*others, *mates], batch.halving.factor):
                     curves[run] = alive.pop(run)[:rung]
         for run, curve in curves.items():
             spent += len(curve)
-            tuner.know(Trained(run, curve, curve[-1] if curve else None, run not in alive))
+            tuner.know(Trained(run, curve, curve[-1], run not in alive))
     return tuner.winners[0].cell, spent, len(tuner.tried)
 
 
