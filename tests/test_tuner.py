@@ -10,7 +10,8 @@ import pytest
 from mnistlab import tuner as tuner_module
 from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, companions
 from mnistlab.errors import ConfigurationError
-from mnistlab.sampling import Limits, grounds_of, new_sampler
+from mnistlab.grounds import Limits, grounds_of
+from mnistlab.sampling import new_sampler
 from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
 from mnistlab.spec import Run
 from mnistlab.study import load_space

@@ -17,8 +17,9 @@ from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import t_interval
 from mnistlab.analysis.racing import evenly, foremost, pareto_front, standing
 from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.grounds import Grounds
 from mnistlab.records import Role, RunResult
-from mnistlab.sampling import Grounds, Outcome, Sampler
+from mnistlab.sampling import Outcome, Sampler
 from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
 from mnistlab.spec import Cell, Run
 from mnistlab.tuning import Batch, Halving, Known, Trained
@@ -81,7 +82,7 @@ class Tuner:
     Attributes
     ----------
     grounds : Grounds
-        The space within its limits; see `sampling.grounds_of`.
+        The space within its limits; see `grounds.grounds_of`.
     sampler : Sampler
     objective : str
         One of `OBJECTIVES`; the sampler must know how many it has.
@@ -96,7 +97,8 @@ class Tuner:
 
     Examples
     --------
-    >>> from mnistlab.sampling import Limits, grounds_of, new_sampler
+    >>> from mnistlab.grounds import Limits, grounds_of
+    >>> from mnistlab.sampling import new_sampler
     >>> from mnistlab.study import load_space
     >>> limits = Limits(lambda cell: cell.architecture.parameters(784, 10), lambda cell: 1.0, max_parameters=50_000)
     >>> space = load_space({"model": {"node_counts": [16, 32, 64]}, "training": {"epochs": 9}})
