@@ -15,10 +15,11 @@ from mnistlab.conduct import RunSummary
 from mnistlab.datasets.catalog import DatasetInfo
 from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, companions, program_of
 from mnistlab.errors import ConfigurationError, MachineError
+from mnistlab.grounds import Grounds, Limits, grounds_of
 from mnistlab.plan import CellSize, cell_size, work_of
 from mnistlab.preprocessing import check_installed
 from mnistlab.price import Prices
-from mnistlab.sampling import Grounds, Limits, RandomSampler, grounds_of, new_sampler
+from mnistlab.sampling import RandomSampler, new_sampler
 from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
 from mnistlab.spec import Architecture, Cell, Features, Run
 from mnistlab.store.tables import Store
@@ -29,6 +30,7 @@ from mnistlab.tuning import Known, Trained
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mnistlab.analysis.trials import Search
     from mnistlab.conduct import Happening
 
 _MNIST = Cell(Architecture((64,))).dataset
@@ -360,3 +362,54 @@ def tuned(store: Store, asked: Asked) -> Tuned:
     tried, words = tuner.tried, next((state.words for state in store.studies() if state.study == study), "")
     return Tuned(study, words, asked.objective, winners, tuner.undecided, len(tried),
                  sum(one.given_up for one in tried), len(tuner.done))  # fmt: skip
+
+
+def shown(store: Store, study: str) -> "Search | None":
+    """A search as tables, for whoever shows it, from the store alone; None: the study is none."""
+    import pandas as pd
+
+    from mnistlab.analysis.trials import Search
+
+    asked = search_in(store, study)
+    if asked is None:
+        return None
+    found, choices = tuned(store, asked), [choice for choice in asked.space.choices if len(choice.values) > 1]
+    sizes = {cell.id: (cell, size) for cell, size in store.sizes(study)}
+    every = store.trials(study)
+    trials = every[every["seed"] == SEARCH_SEEDS].reset_index(drop=True)
+    points = [asked.space.point(sizes[cell][0]) or () for cell in trials["cell"]]
+    places = {choice.field: place for place, choice in enumerate(asked.space.choices)}
+    columns = {choice.field: [choice.values[point[places[choice.field]]] for point in points] for choice in choices}
+    table = pd.DataFrame({
+        "number": range(1, len(trials) + 1), "run": trials["run"], "cell": trials["cell"],
+        "label": [sizes[cell][0].label for cell in trials["cell"]], **columns,
+        **trials[["status", "validation_accuracy", "validation_n", "epochs_done", "epochs_asked"]],
+        "given_up": trials["stopped_by"] == "halving",
+        "parameters": [sizes[cell][1].parameters for cell in trials["cell"]],
+        "seconds_per_epoch": trials["steps_seconds"] / trials["epochs_done"],
+    })  # fmt: skip
+    curves = store.curves(study)
+    epochs = [(run, epoch, accuracy) for run in trials["run"]
+              for epoch, accuracy in enumerate(curves.get(run, ()), 1)]  # fmt: skip
+    raced = every[every["cell"].isin(every.loc[every["seed"] > SEARCH_SEEDS, "cell"])]
+    kept = {cell.id for cell in (*found.undecided, *(winner.cell for winner in found.winners))}
+    candidates = raced[["cell", "seed", "validation_accuracy"]].assign(
+        label=[sizes[cell][0].label for cell in raced["cell"]], kept=raced["cell"].isin(kept)
+    )
+    return Search(
+        asked.objective, tuple(columns), table,
+        pd.DataFrame(epochs, columns=["run", "epoch", "validation_accuracy"]),
+        pd.DataFrame([_winner(winner) for winner in found.winners]), candidates.reset_index(drop=True),
+    )  # fmt: skip
+
+
+def _winner(winner: Confirmed) -> dict[str, Any]:
+    optimism, accuracy = winner.optimism, winner.accuracy
+    return {
+        "cell": winner.cell.id, "label": winner.cell.label, "parameters": winner.size.parameters,
+        "seconds_per_epoch": winner.seconds_per_epoch, "n_searched": winner.searched_accuracy.n,
+        "searched_accuracy": winner.searched_accuracy.value, "n_fresh": winner.fresh_validation_accuracy.n,
+        "fresh_validation_accuracy": winner.fresh_validation_accuracy.value, "optimism": optimism.value,
+        "optimism_low": optimism.low, "optimism_high": optimism.high, "accuracy": accuracy.value,
+        "accuracy_low": accuracy.low, "accuracy_high": accuracy.high, "confirmed": winner.is_confirmed,
+    }  # fmt: skip
