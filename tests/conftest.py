@@ -93,6 +93,81 @@ def planted_evidence(truth, **rest):
                     pd.DataFrame(bins, columns=_BIN_COLUMNS), pd.DataFrame([_ENVIRONMENT]), digits)  # fmt: skip
 
 
+SEARCHED = {"width": (16, 32, 64, 128, 256, 512), "depth": (1, 2, 3),
+            "steps": (("scale",), ("deskew", "scale"), ("scale", "pca:50")), "activations": ("relu", "gelu", "tanh"),
+            "dropout": (0.0, 0.1, 0.2, 0.4), "learning_rate": (0.0003, 0.001, 0.003, 0.01),
+            "schedule": ("constant", "cosine"), "batch_size": (32, 64, 128, 256)}  # fmt: skip
+
+
+def planted_search(n=150, *, objective="accuracy", n_winners=1, fresh=5, given_up=0.5, lost=(), random=7):
+    """What is known of a search whose errors follow from its knobs (`planted_error`); its best cells are confirmed with
+    so many `fresh` seeds. Of its trials a share is given up, and those of the numbers `lost` diverge.
+    """
+    from dataclasses import replace
+
+    from mnistlab.analysis.trials import Search
+
+    rng = np.random.default_rng(random)
+    trials, cells = [], []
+    for number in range(1, n + 1):
+        row = {name: values[rng.integers(len(values))] for name, values in SEARCHED.items()}
+        cell = Cell(Architecture((row["width"],) * row["depth"], row["activations"], dropout=row["dropout"]),
+                    features=Features(row["steps"]),
+                    training=Training(learning_rate=row["learning_rate"], schedule=row["schedule"],
+                                      batch_size=row["batch_size"], epochs=12))  # fmt: skip
+        accuracy = 1 - planted_error(row) * float(np.exp(0.08 * rng.standard_normal()))
+        stops = rng.random() < given_up
+        status = "diverged" if number in lost else "done"
+        accuracy = np.nan if number in lost else accuracy - 0.03 * stops
+        parameters = cell.architecture.parameters(784, 10)
+        cells.append(cell)
+        trials.append({"number": number, "run": Run(cell, 1000).id, "cell": cell.id, "label": cell.label, **row,
+                       "status": status, "validation_accuracy": accuracy, "validation_n": 6000,
+                       "epochs_done": 2 if stops else 12, "epochs_asked": 12, "given_up": bool(stops),
+                       "parameters": parameters, "seconds_per_epoch": 0.2 + 2e-6 * parameters})  # fmt: skip
+    frame = pd.DataFrame(trials, columns=[*_TRIAL_COLUMNS[:4], *SEARCHED, *_TRIAL_COLUMNS[4:]])
+    trained = frame[(frame["status"] == "done") & ~frame["given_up"]].drop_duplicates("cell")
+    best = trained.sort_values("validation_accuracy", ascending=False).head(8)
+    chosen = [cells[place] for place in best.index[:n_winners]]
+    known = planted_evidence([(cell, 1 - planted_error(frame.loc[place]), ("done",) * fresh)
+                              for cell, place in zip(chosen, best.index, strict=False) if fresh])  # fmt: skip
+    race = [{"cell": row["cell"], "label": row["label"], "seed": 1000 + seed, "kept": place < 2,
+             "validation_accuracy": row["validation_accuracy"] - 0.001 * (seed > 0) + 0.0004 * rng.standard_normal()}
+            for place, row in enumerate(best.to_dict("records")) for seed in range(3)]  # fmt: skip
+    race = pd.DataFrame(race, columns=["cell", "label", "seed", "validation_accuracy", "kept"])
+    winners = [_winner(row, race, known, fresh) for row in best.head(n_winners).to_dict("records")]
+    curves = pd.DataFrame([{"run": row["run"], "epoch": 1, "validation_accuracy": row["validation_accuracy"]}
+                           for row in trials], columns=["run", "epoch", "validation_accuracy"])  # fmt: skip
+    search = Search(objective, tuple(SEARCHED), frame, curves, pd.DataFrame(winners, columns=_WINNER_COLUMNS), race)
+    return replace(known, search=search)
+
+
+def planted_error(row):
+    """Width and rate matter much, the rate otherwise under a cosine; features and dropout a little; others nothing."""
+    width, rate = np.log2(row["width"]) - 6, np.log10(row["learning_rate"]) + 2.75
+    tilt = 0.25 * rate * (1 if row["schedule"] == "cosine" else -1)
+    features = {("scale",): 0.0, ("deskew", "scale"): -0.25, ("scale", "pca:50"): -0.1}[tuple(row["steps"])]
+    return 0.022 * float(np.exp(-0.2 * width + 0.5 * rate**2 + tilt + features + 0.3 * row["dropout"]))
+
+
+def _winner(row, race, known, fresh):
+    searched = race.loc[race["cell"] == row["cell"], "validation_accuracy"]
+    runs = known.runs[known.runs["cell"] == row["cell"]]
+    estimate = known.results.rows.set_index("cell")["accuracy"].get(row["cell"]) if fresh else None
+    scores = runs["validation_accuracy"]
+    half = 2.776 * scores.std() / np.sqrt(len(scores)) if fresh > 1 else np.nan
+    optimism = searched.mean() - scores.mean() if fresh else np.nan
+    tested = (estimate.value, estimate.low, estimate.high) if fresh >= 5 else (np.nan,) * 3
+    return (row["cell"], row["label"], row["parameters"], row["seconds_per_epoch"], len(searched), searched.mean(),
+            fresh, scores.mean() if fresh else np.nan, optimism, optimism - half, optimism + half, *tested,
+            fresh >= 5)  # fmt: skip
+
+
+_TRIAL_COLUMNS = ("number", "run", "cell", "label", "status", "validation_accuracy", "validation_n", "epochs_done",
+                  "epochs_asked", "given_up", "parameters", "seconds_per_epoch")  # fmt: skip
+_WINNER_COLUMNS = ("cell", "label", "parameters", "seconds_per_epoch", "n_searched", "searched_accuracy", "n_fresh",
+                   "fresh_validation_accuracy", "optimism", "optimism_low", "optimism_high", "accuracy",
+                   "accuracy_low", "accuracy_high", "confirmed")  # fmt: skip
 _NUMBERS = ("epochs_done", "best_epoch", "import_seconds", "idle_seconds", "data_seconds", "compile_seconds",
             "steps_seconds", "evaluation_seconds", "test_accuracy", "test_n",
             "test_log_loss", "test_brier", "test_macro_f1", "test_ece", "test_ece_floor",
@@ -195,6 +270,12 @@ def plant():
 def plant_evidence():
     """The maker of what is known of a planted study: see `planted_evidence`."""
     return planted_evidence
+
+
+@pytest.fixture(scope="session")
+def plant_search():
+    """The maker of what is known of a planted search: see `planted_search`."""
+    return functools.cache(planted_search)
 
 
 @pytest.fixture(scope="session")

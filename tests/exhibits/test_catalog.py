@@ -21,6 +21,12 @@ def factorial(plant_evidence):
     return plant_evidence([(Cell(Architecture(sizes)), 0.9 + 0.01 * depth, ("done",) * 3) for sizes, depth in shapes])
 
 
+@pytest.fixture(scope="module")
+def searched(plant_search):
+    """A search, which neither is."""
+    return plant_search(80)
+
+
 def filled(exhibit, *studies):
     """The exhibit of the first of these studies that has something to show."""
     return next((shown for known in studies if not (shown := Shown(exhibit, known)).table.empty), None)
@@ -37,20 +43,25 @@ def test_everything_that_was_promised_is_there():
         "width", "depth", "activation", "order", "combination", "train-fraction", "iterations", "batch-norm", "dropout",
         "schedule", "early-stopping", "seeds", "verdicts", "sensitivity", "grid", "pareto-parameters", "pareto-flops",
         "pareto-seconds", "seconds-parameters", "memory-parameters", "ledger", "confusion", "reliability",
-        "hardest-digits", "flipping-digits", "disputed-digits", "results",
+        "hardest-digits", "flipping-digits", "disputed-digits", "results", "search-winners", "search-history",
+        "search-importances", "search-slices", "search-pareto",
     } <= set(BY_NAME)  # fmt: skip
 
 
-def test_a_course_lab_and_a_factorial_together_fill_all_but_the_knobs_that_neither_varies(lab_evidence, factorial):
-    empty = [exhibit for exhibit in EXHIBITS if filled(exhibit, lab_evidence, factorial) is None]
+def test_a_course_lab_a_factorial_and_a_search_fill_all_but_the_knobs_that_none_varies(
+    lab_evidence, factorial, searched
+):
+    empty = [exhibit for exhibit in EXHIBITS if filled(exhibit, lab_evidence, factorial, searched) is None]
     varied = {knob for known in (lab_evidence, factorial) for knob in known.verdicts.rows["knob"]}
     assert [exhibit.name for exhibit in empty if not exhibit.knobs or varied & {*exhibit.knobs}] == []
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.name)
-def test_every_exhibit_has_rows_of_text_each_with_its_source_a_drawing_and_a_caption(exhibit, lab_evidence, factorial):
-    if (shown := filled(exhibit, lab_evidence, factorial)) is None:
-        pytest.skip("neither study varies this knob")
+def test_every_exhibit_has_rows_of_text_each_with_its_source_a_drawing_and_a_caption(
+    exhibit, lab_evidence, factorial, searched
+):
+    if (shown := filled(exhibit, lab_evidence, factorial, searched)) is None:
+        pytest.skip("no study varies this knob")
     columns, rows = shown.cells
     assert rows
     assert all(len(row) == len(columns) for row in rows)

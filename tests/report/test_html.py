@@ -198,7 +198,8 @@ def test_what_a_study_has_nothing_of_is_said_with_the_reason(plant_evidence):
     method = section(html, "method")
     assert "Nothing to show of" in method
     for shown in all_shown(known):
-        assert (escape(shown.exhibit.question) in method) == shown.table.empty
+        asked = shown.exhibit.section != "search"  # this study is none
+        assert (escape(shown.exhibit.question) in method) == (shown.table.empty and asked)
 
 
 def test_long_tables_are_cut_and_the_page_says_how_to_have_the_rest(lab_evidence, shown, monkeypatch):
@@ -240,9 +241,41 @@ def test_a_study_of_any_kind_has_a_report_without_an_empty_panel(plant_evidence,
     for shown in all_shown(known):
         if shown.exhibit.section != "cells":
             assert (f'id="{shown.exhibit.name}">' in html) == (not shown.table.empty)
+    assert "search" not in " ".join(checker.texts).lower()
     assert "nan" not in " ".join(checker.texts).lower().split()
     if not truth:
         assert "No cells." in html
+
+
+def test_a_search_has_a_part_of_its_own_behind_the_findings_and_its_winner_on_top(plant_search):
+    known = replace(plant_search(80, lost=(3,)), study="found")
+    html = written(known, StudyStatus("found", done=84, diverged=1))
+    parts = re.findall(r'<section id="([a-z]+)">', html)
+    assert parts[:2] == ["findings", "search"]
+    shown = {each.exhibit.name: each for each in all_shown(known)}
+    assert escape(shown["search-winners"].caption) in html[: html.index('<section id="search">')]
+    for name in ("winners", "history", "importances", "slices", "pareto"):
+        assert f'id="search-{name}">' in html
+    assert "<dt>trials of the search</dt><dd>80</dd>" in html
+    # One winner: nothing is compared, and nobody asked for single knobs or the course document.
+    for name in ("sensitivity", "pareto-parameters", "width", "original-widths"):
+        assert f'id="{name}">' not in html
+    assert "No findings yet" not in html
+    assert "No two finished cells that differ in dropout" not in html
+    assert 'id="confusion">' in html
+    assert "nan" not in " ".join(parsed(html).texts).lower().split()
+
+
+@pytest.mark.parametrize("poor", [{"n": 0}, {"n": 12, "given_up": 1.0}, {"n": 12, "fresh": 0}, {"n": 12, "fresh": 2},
+                                  {"n": 1, "lost": (1,)}, {"n": 40, "n_winners": 4}])  # fmt: skip
+def test_a_search_of_any_kind_has_a_report_without_an_empty_panel(plant_search, poor):
+    known = replace(plant_search(**poor), study="poor")
+    html = written(known, StudyStatus("poor"))
+    checker = parsed(html)
+    for shown in all_shown(known):
+        if shown.exhibit.section == "search":
+            assert (f'id="{shown.exhibit.name}">' in html) == (not shown.table.empty)
+    assert "nan" not in " ".join(checker.texts).lower().split()
 
 
 def test_every_exhibit_belongs_to_a_part_of_the_page():

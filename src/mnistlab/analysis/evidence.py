@@ -1,5 +1,6 @@
 """What a store holds of one study, side by side, and what the analyses make of it: each done once, when first asked."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 
 from mnistlab.analysis.cost import TimeLaw, accuracy_costs, ledger_table, time_law
 from mnistlab.analysis.findings import findings
+from mnistlab.analysis.importance import Importances, importances
 from mnistlab.analysis.replication import adaptive_verdicts
 from mnistlab.analysis.results import ResultsTable, results_table
 from mnistlab.analysis.sensitivity import Sensitivity, sensitivity
+from mnistlab.analysis.trials import Search, trial_resolution
 from mnistlab.analysis.verdicts import MARGIN, Verdicts, study_verdicts
 from mnistlab.records import PartLabels
 
@@ -53,6 +56,8 @@ class Evidence:
         None: no network has been tested.
     adaptive : tuple (seeds, margin) | None
         Of a study whose seeds go where verdicts are open; see `Store.adaptive`.
+    search : Search | None
+        Its trials, where it is a search; cells and runs are then those of the networks with fresh seeds.
     """
 
     study: str
@@ -64,6 +69,7 @@ class Evidence:
     environments: pd.DataFrame
     digits: TestDigits | None
     adaptive: tuple[list[int], float] | None = None
+    search: Search | None = None
 
     def __repr__(self) -> str:
         return f"<evidence of {self.study}: {len(self.cells)} cells, {len(self.runs)} runs>"
@@ -105,3 +111,13 @@ class Evidence:
     def ledger(self) -> pd.DataFrame:
         """Where the wall clock went, a row per cell."""
         return ledger_table(self.runs)
+
+    @cached_property
+    def importances(self) -> Importances | None:
+        """What the accuracy of a search's trials depended on; None where it is no search."""
+        return None if self.search is None else importances(self.search)
+
+    @cached_property
+    def trial_resolution(self) -> float:
+        """The smallest difference that two trials of a search show; NaN where not known."""
+        return math.nan if self.search is None else trial_resolution(self.search.candidates)

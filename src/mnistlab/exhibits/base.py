@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MISSED = ": many smaller differences are missed"
-Section = Literal["original", "knobs", "study", "costs", "digits", "cells"]
+Section = Literal["search", "original", "knobs", "study", "costs", "digits", "cells"]
 
 
 def trained_accuracy(row: Mapping[Any, Any]) -> str:

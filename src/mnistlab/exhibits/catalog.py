@@ -7,9 +7,10 @@ from mnistlab.exhibits.digits import DIGITS
 from mnistlab.exhibits.grid import GRID
 from mnistlab.exhibits.knobs import KNOBS
 from mnistlab.exhibits.original import ORIGINAL
+from mnistlab.exhibits.search import SEARCH
 from mnistlab.exhibits.study import CELLS, STUDY
 
-EXHIBITS: tuple[Exhibit, ...] = (*ORIGINAL, *KNOBS, *STUDY, *GRID, *COSTS, *DIGITS, *CELLS)
+EXHIBITS: tuple[Exhibit, ...] = (*SEARCH, *ORIGINAL, *KNOBS, *STUDY, *GRID, *COSTS, *DIGITS, *CELLS)
 
 
 def all_shown(known: Evidence) -> list[Shown]:

@@ -27,6 +27,7 @@ MOST_VERDICTS = 24  # of a knob
 N_FINDINGS = 5
 _ID = 8  # characters of a run's id that a page shows
 SECTIONS: tuple[tuple[Section, str], ...] = (
+    ("search", "What the search found"),
     ("original", "The course document, measured again"),
     ("knobs", "Knob by knob"),
     ("study", "All together"),
@@ -113,7 +114,8 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
     environment.filters["number"] = lambda value: f"{value:,}"
     template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
     script = folder.joinpath("script.js").read_text(encoding="utf-8")
-    full = [each for each in shown if not each.table.empty]
+    asked = [each for each in shown if _is_asked(known, each)]
+    full = [each for each in asked if not each.table.empty]
     return template.render(
         study=printable(known.study),
         style=Markup(folder.joinpath("style.css").read_text(encoding="utf-8")),  # noqa: S704  ours, not a user's
@@ -126,12 +128,13 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
         finished=status.planned + status.running == 0,
         networks=f"{status.done:,}",
         n_cells=f"{len(known.cells):,}",
-        answer=next((each.caption for each in shown if each.exhibit.name == "results"), ""),
+        answer=next((each.caption for each in shown if each.exhibit.name == _answer(known)), ""),
         findings=_findings(known),
+        trials=None if known.search is None else f"{len(known.search.trials):,}",
         notes=[resolution_note(known.results), RATE_NOTE],
         sections=[(name, title, parts) for name, title in SECTIONS
                   if (parts := [_part(each) for each in full if each.exhibit.section == name])],
-        nothing=[(each.exhibit.question, each.caption) for each in shown if each.table.empty],
+        nothing=[(each.exhibit.question, each.caption) for each in asked if each.table.empty],
         facts=method_facts(known),
         differences=framework_differences(known.results.rows),
         machines=machines(known),
@@ -141,6 +144,24 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
         cells=cell_entries(known),
         cell_ids=frozenset(known.cells["cell"]),
     )  # fmt: skip
+
+
+def _answer(known: Evidence) -> str:
+    """The exhibit whose caption stands on top."""
+    return "results" if known.search is None else "search-winners"
+
+
+def _is_asked(known: Evidence, shown: Shown) -> bool:
+    """Whether a study asks what an exhibit answers, so that the page shows it, or says why it does not.
+
+    Winners of a search are few, and differ in many knobs at once: what its trials say of knobs and costs says more.
+    """
+    exhibit = shown.exhibit
+    if known.search is None:
+        return exhibit.section != "search"
+    if exhibit.section in ("original", "knobs"):
+        return not shown.table.empty
+    return exhibit.name != "sensitivity" and (len(known.cells) > 1 or not exhibit.name.startswith("pareto"))
 
 
 def _progress(status: StudyStatus) -> str:

@@ -70,12 +70,12 @@ def draw_pareto(table: "pd.DataFrame", ax: "Axes", words: str, unit: float = 1.0
     least, most = table["cost"].min(), table["cost"].max()
     if most < 3 * least:
         ax.set_xlim(least / 2, most * 2)
-    _plain_numbers(ax.xaxis, unit)
-    _number(ax, chosen)
+    plain_numbers(ax.xaxis, unit)
+    number_cells(ax, chosen)
     mark_collapsed(trained, ax, "cost")
     _draw_collapsed(ax, table.drop(trained.index), trained)
     handles, _ = ax.get_legend_handles_labels()
-    legend_below(ax, handles=[*handles, *_names(chosen)])
+    legend_below(ax, handles=[*handles, *cell_names(chosen)])
     return ax
 
 
@@ -89,7 +89,7 @@ def _points(ax: "Axes", rows: "pd.DataFrame", color: str, mark: str, strength: f
                 label=f"{words} ({count(rows['n'])})")  # fmt: skip
 
 
-def _number(ax: "Axes", chosen: "pd.DataFrame") -> None:
+def number_cells(ax: "Axes", chosen: "pd.DataFrame") -> None:
     """Numbers beside the Pareto cells, those of cells at one place together: the legend and the table name them."""
     clusters: list[tuple[float, float, list[Any]]] = []
     for _, row in chosen.iterrows():
@@ -110,7 +110,8 @@ def _number(ax: "Axes", chosen: "pd.DataFrame") -> None:
                     va="bottom" if above else "top", color=INK, zorder=5)  # fmt: skip
 
 
-def _names(chosen: "pd.DataFrame") -> list[Any]:
+def cell_names(chosen: "pd.DataFrame") -> list[Any]:
+    """Entries of a legend that say which cells have these numbers, as many as it has room for."""
     from matplotlib.lines import Line2D
 
     named = chosen.head(NAMED)
@@ -163,8 +164,8 @@ def draw_step_seconds(table: "pd.DataFrame", ax: "Axes") -> "Axes":
                        label=f"overhead of any step, {floor['overhead']:.2g} ms")  # fmt: skip
         if floor["overhead_low"] > 0:
             ax.axhspan(floor["overhead_low"], floor["overhead_high"], color=color, alpha=0.12, linewidth=0)
-    _plain_numbers(ax.xaxis)
-    _plain_numbers(ax.yaxis)
+    plain_numbers(ax.xaxis)
+    plain_numbers(ax.yaxis)
     rule(ax)
     legend_below(ax)
     return ax
@@ -195,14 +196,14 @@ def draw_memory(table: "pd.DataFrame", ax: "Axes") -> "Axes":
                 ax.plot(known["parameters"], known[column] / 1e6, linestyle="none", marker=mark, color=color,
                         markerfacecolor=face, markersize=5.5, alpha=0.8,
                         label=f"{short(str(name), 20)}, {words} (n = {len(known)})")  # fmt: skip
-    _plain_numbers(ax.xaxis)
-    _plain_numbers(ax.yaxis)
+    plain_numbers(ax.xaxis)
+    plain_numbers(ax.yaxis)
     rule(ax)
     legend_below(ax)
     return ax
 
 
-def _plain_numbers(axis: "Axis", unit: float = 1.0) -> None:
+def plain_numbers(axis: "Axis", unit: float = 1.0) -> None:
     """`0.2`, `1`, `1,000` of a unit instead of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
