@@ -20,8 +20,9 @@ import numpy as np
 
 from mnistlab.analysis.intervals import t_interval, wilson_interval
 from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, companions
+from mnistlab.grounds import Grounds, Limits, grounds_of
 from mnistlab.lab import open_store
-from mnistlab.sampling import Grounds, Limits, grounds_of, new_sampler
+from mnistlab.sampling import new_sampler
 from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
 from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.study import load_config, load_space
@@ -31,11 +32,12 @@ from mnistlab.tuning import Trained, survives
 # Fives of seeds from 5 on are trained by one program.
 SEEDS = (5, 6, 7, 8, 9)
 EPOCHS = 9
+SAME_SHAPE = 10  # cells of the table; each shape is compiled
 SPACE = load_space({
     "name": "table",
     "features": [["scale"], ["deskew", "scale"]],
-    "data": {"train_test_splits": 0.2, "validation_split": 0.3, "batch_size": [32, 64, 128]},
-    "model": {"node_counts": [8, 11, 16, 23, 32, 45, 64, 91, 128], "layer_depths": [1, 2, 3, 4],
+    "data": {"train_test_splits": 0.15, "validation_split": 0.4, "batch_size": [64, 128]},
+    "model": {"node_counts": [8, 11, 16, 23, 32, 45, 64], "layer_depths": [1, 2, 3],
               "activations": ["relu", "gelu", "tanh", "elu"], "batch_norm": [False, True],
               "dropout": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]},
     "training": {"epochs": EPOCHS, "learning_rate": [0.0003, 0.0005, 0.0007, 0.001, 0.0014, 0.002, 0.003, 0.005, 0.01],
@@ -51,14 +53,11 @@ def parameters(cell):
     return cell.architecture.parameters(784, 10)
 
 
-def free_grounds(seed):
-    return grounds_of(SPACE, Limits(parameters, parameters), shape=shape, seed=seed)
-
-
 def print_cells(n_cells):
-    sampler, cells = new_sampler("random", free_grounds(0)), []
+    grounds = grounds_of(SPACE, Limits(parameters, parameters), shape=shape)
+    sampler, cells = new_sampler("random", grounds), []
     while len(cells) < n_cells:
-        cells += sampler.propose(5)
+        cells += sampler.propose(SAME_SHAPE)
     print(f'name = "tune-table"\nseeds = {list(SEEDS)}')
     usual = flat(Cell(Architecture((64,))))
     for cell in cells:
@@ -82,19 +81,20 @@ class Table:
         by_id = {cell.id: cell for cell in study.cells}
         self.curves = {}
         for row in store.runs(study.name).itertuples():
-            self.curves[by_id[row.cell], row.seed] = curves.get(row.run, ())
-            tests[row.cell].append(row.test_accuracy if row.status == "done" else 0.0)
+            if row.status in ("done", "diverged"):
+                is_done = row.status == "done"
+                self.curves[by_id[row.cell], row.seed] = curves[row.run] if is_done else (0.0,) * EPOCHS
+                tests[row.cell].append(row.test_accuracy if is_done else 0.0)
         self.cells = [cell for cell in study.cells if len(tests[cell.id]) == len(SEEDS)]
+        self.points = [SPACE.point(cell) for cell in self.cells]
         self.truth = {cell: float(np.mean(tests[cell.id])) for cell in self.cells}
         self.spread = {cell: float(np.std(tests[cell.id], ddof=1)) for cell in self.cells}
 
     def grounds(self, seed):
         """Of the space, these cells alone."""
-        free = free_grounds(seed)
-        points = [SPACE.point(cell) for cell in self.cells]
-        everything = tuple(range(len(SPACE.choices)))
         only = Limits(parameters, lambda cell: 0.0 if cell in self.truth else math.inf, max_seconds_per_epoch=1.0)
-        return Grounds(SPACE, shape, only, points, everything, free.rng)
+        everything = tuple(range(len(SPACE.choices)))
+        return Grounds(SPACE, shape, only, self.points, everything, np.random.default_rng(seed))
 
 
 def tune(table, seeds, budget, sampler, seed):
@@ -112,14 +112,14 @@ def tune(table, seeds, budget, sampler, seed):
         curves = {run: table.curves[run.cell, seeds[run.seed - SEARCH_SEEDS]] for run in batch.runs}
         alive = dict(curves)
         for rung, others in batch.halving.rungs if batch.halving else ():
-            here = {run: curve[rung - 1] if len(curve) >= rung else 0.0 for run, curve in alive.items()}
+            here = {run: curve[rung - 1] for run, curve in alive.items()}
             for run, own in here.items():
                 mates = [accuracy for mate, accuracy in here.items() if mate != run]
                 if not survives(own, [*others, *mates], batch.halving.factor):
                     curves[run] = alive.pop(run)[:rung]
         for run, curve in curves.items():
             spent += len(curve)
-            tuner.know(Trained(run, curve, curve[-1] if curve else None, run not in alive))
+            tuner.know(Trained(run, curve, curve[-1], run not in alive))
     return tuner.winners[0].cell, spent, len(tuner.tried)
 
 

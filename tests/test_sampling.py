@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mnistlab.engines.programs import SEEDS_OF_ONE_CELL, companions
 from mnistlab.errors import ConfigurationError, MachineError
-from mnistlab.sampling import SAMPLERS, Limits, Outcome, best_sampler, grounds_of, new_sampler
+from mnistlab.grounds import Limits, grounds_of
+from mnistlab.sampling import SAMPLERS, Outcome, best_sampler, new_sampler
 from mnistlab.spec import Run
 from mnistlab.study import load_space
 

@@ -50,7 +50,8 @@ def file(folder, text, name="study.toml"):
 
 def test_the_shipped_studies_have_the_cells_and_seeds_they_promise():
     sizes = {name: (len(load_config(name).cells), len(load_config(name).seeds)) for name in shipped_studies()}
-    assert sizes == {"factors": (54, 3), "grid": (360, 3), "lab": (54, 20), "smoke": (6, 1)}
+    assert sizes == {"factors": (54, 3), "grid": (360, 3), "lab": (54, 20), "smoke": (6, 1), "plain": (1, 5),
+                     "strong": (1, 5), "deformed": (1, 5)}  # fmt: skip
 
 
 def test_every_shipped_study_is_named_like_its_file():
@@ -352,12 +353,13 @@ def test_every_flag_reaches_its_field():
              "train_fraction": "0.6", "validation_fraction": "0.2", "optimizer": "sgd", "learning_rate": "1e-2",
              "momentum": "0.5", "schedule": "cosine", "l2": "0.1", "batch_size": "8", "epochs": "3",
              "early_stopping": "2", "input_dropout": "0.1", "warmup_epochs": "1", "label_smoothing": "0.05",
-             "max_norm": "2", "ema_momentum": "0.99"}  # fmt: skip
+             "max_norm": "2", "ema_momentum": "0.99", "gaussian_noise": "0.3"}  # fmt: skip
     study = study_from_flags(texts)
     assert study.seeds == (4, 2)
     assert study.cells == (
         Cell(
-            Architecture((32, 16), ("relu", "tanh"), batch_norm=True, dropout=0.5, input_dropout=0.1),
+            Architecture((32, 16), ("relu", "tanh"), batch_norm=True, dropout=0.5, input_dropout=0.1,
+                         gaussian_noise=0.3),
             Split("merged", 0.6, 0.2), Features(("scale", "pca:50")),
             Training("sgd", 0.01, momentum=0.5, schedule="cosine", l2=0.1, batch_size=8, epochs=3,
                      early_stopping_patience=2, warmup_epochs=1, label_smoothing=0.05, max_norm=2, ema_momentum=0.99),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         show,
         simulate,
         status,
+        tune,
         until_decided,
     )
     from mnistlab.study import load_config
@@ -34,7 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "bench", "compare", "data_fetch", "data_show", "doctor", "exhibits", "export", "figure", "findings",
     "load_config", "open_store", "plan", "predict", "report", "rescue", "results", "run", "sensitivity", "settings",
-    "show", "simulate", "status", "until_decided", "verdicts", "verify",
+    "show", "simulate", "status", "tune", "until_decided", "verdicts", "verify",
 ]  # fmt: skip
 
 

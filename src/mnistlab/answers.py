@@ -61,6 +61,7 @@ def evidence(study: str | None = None, *, places: Places | None = None) -> "Evid
         As of `results`.
     """
     from mnistlab.analysis.evidence import Evidence
+    from mnistlab.searches import shown
 
     places = places or Places.find()
     store = open_store(places.store)
@@ -68,7 +69,7 @@ def evidence(study: str | None = None, *, places: Places | None = None) -> "Evid
     runs = store.runs(name, bits=True)
     return Evidence(name, store.cell_table(name), runs, store.epochs(name), store.measurements(),
                     store.reliability(name), store.environments(), _test_digits(store, name, runs, places),
-                    store.adaptive(name))  # fmt: skip
+                    store.adaptive(name), shown(store, name))  # fmt: skip
 
 
 def _test_digits(store: Store, study: str, runs: "pd.DataFrame", places: Places) -> "TestDigits | None":

@@ -106,13 +106,22 @@ def create_dnn_model(
     def dropout(rate: float, index: int) -> Any:
         return keras.layers.Dropout(rate, seed=None if seed is None else stream_seed(seed, "dropout", index))
 
+    def noise(index: int) -> Any:
+        return keras.layers.GaussianNoise(
+            layers.gaussian_noise, seed=None if seed is None else stream_seed(seed, "noise", index)
+        )
+
     model = keras.Sequential([keras.Input((int(input_shape[0]),))])
+    if layers.gaussian_noise:
+        model.add(noise(0))
     if layers.input_dropout:
         model.add(dropout(layers.input_dropout, layers.depth))
     for index, (units, name) in enumerate(zip(layers.hidden_layer_sizes, layers.activations, strict=True)):
         model.add(dense(units, index))
         if layers.batch_norm:
             model.add(keras.layers.BatchNormalization())
+        if layers.gaussian_noise:
+            model.add(noise(index + 1))
         model.add(keras.layers.Activation(name))
         if layers.dropout:
             model.add(dropout(layers.dropout, index))

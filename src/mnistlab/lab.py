@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,34 +21,37 @@ from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset
 from mnistlab.dnn_model import check_backend, choose_backend
-from mnistlab.engines.programs import why_not_covered
+from mnistlab.engines.programs import program_of, why_not_covered
 from mnistlab.errors import ConfigurationError, DataError
 from mnistlab.forecast import learned_prices, plan_here, threads_of_a_run, with_data
 from mnistlab.instruments.environment import check_device
 from mnistlab.keeping import check_keep, discard, keeper_of, kept_network, kept_path
 from mnistlab.network import Prediction, TrainedNetwork
 from mnistlab.places import Places, Setting
-from mnistlab.plan import Plan, PlannedCell
+from mnistlab.plan import Plan, PlannedCell, cell_size
 from mnistlab.preprocessing import check_installed
 from mnistlab.retraining import network_again, result_of
 from mnistlab.saving import load, write_whole
 from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.store import tables
 from mnistlab.store.tables import RunDetail, Store, StudyStatus
-from mnistlab.study import Study, load_config
+from mnistlab.study import Study, load_config, load_space
 
 if TYPE_CHECKING:
     from mnistlab.analysis.simulation import Promise
     from mnistlab.bench.turns import Bench
     from mnistlab.conduct import Happening
     from mnistlab.doctor import Check
+    from mnistlab.searches import Tuned
     from mnistlab.stop import Budget, Stop
     from mnistlab.store.rescue import Rescue
     from mnistlab.store.writer import StoreWriter
+    from mnistlab.tuner import Tuner
 
 Notify = Callable[[str], None]
 StudySource = Study | Mapping[str, Any] | str | Path
 MAX_RUNS = 100_000
+TUNE_SECONDS = 600.0
 _BENCHED, _QUICK = ((4, 4), (4, 32), (4, 64), (4, 128), (4, 512), (16, 64), (1, 64), (1, 2056)), 4  # depth, width
 
 
@@ -272,6 +276,104 @@ def run(
         if study.until_margin is None:
             return train(study)
         return replicate.until_decided(study, study.until_margin, store=known, train=train, notify=notify)
+
+
+def tune(
+    space: Mapping[str, Any] | str | Path = "default", *, max_parameters: int | None = None,
+    max_seconds_per_epoch: float | None = None, objective: str = "accuracy", budget: float | None = None,
+    trials: int | None = None, sampler: str | None = None, dataset: str | None = None, workers: int | None = None,
+    device: str = "cpu", fresh: bool = False, places: Places | None = None,
+    on_progress: Callable[[Progress], None] = _silent, on_event: "Callable[[Happening], None]" = _silent,
+    notify: Notify = _silent,
+) -> "Tuned":  # fmt: skip
+    """Search the best network within limits, and say what it really scores; go on where an earlier call stopped.
+
+    Cells are proposed and compared by validation digits; who wins is trained again with seeds that took no part in the
+    choice, and its test accuracy comes from these alone.
+
+    Parameters
+    ----------
+    space : mapping, str or Path, default="default"
+        A study file whose lists are the choices, or the name of a space or study that ships.
+    max_parameters : int, optional
+    max_seconds_per_epoch : float, optional
+        Of one network on this machine, as predicted and then as measured.
+    objective : str, default="accuracy"
+        Or `accuracy,parameters` or `accuracy,seconds`: every network that none beats in both.
+    budget : float, optional
+        Wall-clock seconds of this call; by default ten minutes where `trials` does not end it.
+    trials : int, optional
+        So many cells are tried in all; by default as many as the budget has room for.
+    sampler : str, optional
+        `tpe` (with the extra `tune`; the default where it is installed), `random` or `grid`.
+    dataset : str, optional
+        Instead of the space's own.
+    workers, device, fresh, places, on_progress, on_event, notify
+        See `run`.
+
+    Returns
+    -------
+    Tuned
+
+    Raises
+    ------
+    ConfigurationError
+        No network of the space is within the limits, or one of the arguments is out of range.
+    MachineError
+        `tpe` without Optuna.
+    """
+    from mnistlab import searches
+    from mnistlab.sampling import best_sampler
+
+    _refuse_workers()
+    started, places = time.monotonic(), places or Places.find()
+    if budget is not None and not budget > 0:
+        raise ConfigurationError(f"--budget {budget:g}", "a positive time is needed", "for example 600 seconds")
+    check_device(device)
+    asked = searches.Asked(load_space(space), objective, max_parameters, max_seconds_per_epoch)
+    searches.check_asked(asked)
+    asked = asked if dataset is None else asked.on(dataset)
+    alone = Study("tune", (asked.cells_by_features()[0],), (0,), folder=asked.space.folder)
+    alone, infos, own = with_data(alone, places.data_dir)
+    asked = searches.installed(asked.on(alone.cells[0].dataset), notify)
+    store, (best, missing) = open_store(places.store), best_sampler()
+    if not fresh:
+        searches.check_same(asked, store)
+    if missing and sampler is None:
+        notify(missing)
+    prices = learned_prices(store, device)
+    pace = searches.pace_here(infos, store.trials(asked.study.name), prices, device)
+
+    def new_tuner() -> "Tuner":
+        return searches.tuner_here(asked, store, infos, pace, sampler=sampler or best, trials=trials)
+
+    new_tuner()  # its faults show before a download
+    check_backend()
+    _bring(infos, own, places, notify)
+
+    from mnistlab.execution.worker import WorkerSettings
+    from mnistlab.instruments.resources import usable_cores
+    from mnistlab.search import conduct_search
+    from mnistlab.stop import Budget, stop_on_signals
+    from mnistlab.store.writer import open_writer
+
+    settings = WorkerSettings(
+        places.data_dir.resolve(), places.processed.resolve(), places.compiled.resolve(), device=device,
+        threads=threads_of_a_run(),
+    )  # fmt: skip
+    allowance = Budget(TUNE_SECONDS if budget is None and trials is None else budget, started)
+    cores = 1 if device == "gpu" else max(1, usable_cores() // settings.threads)
+    holder = f"mnistlab tune {asked.words}"
+    with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
+        if fresh:
+            writer.forget(store.statuses(asked.study.name))
+        _keep_features(asked.cells_by_features(), places, stop=stop, budget=allowance, notify=notify)
+        summary = conduct_search(
+            new_tuner(), asked.study, writer, prices, sizes_of=lambda cell: cell_size(cell, infos[cell.dataset]),
+            program_of=partial(program_of, "auto", device=device), settings=settings, budget=allowance, stop=stop,
+            workers=workers or cores, on_progress=on_progress, on_event=pace.hearing(on_event), notify=notify,
+        )  # fmt: skip
+    return replace(searches.tuned(store, asked), summary=summary)
 
 
 def _refuse_other_looks(study: Study, known: Store) -> None:

@@ -264,6 +264,7 @@ def architecture_key(cell: Cell, size: CellSize) -> str:
     widths = (size.n_features, *layers.hidden_layer_sizes, size.n_classes)
     training = cell.training
     on = {"batch_norm": layers.batch_norm, "dropout": layers.dropout > 0, "input_dropout": layers.input_dropout > 0,
+          "noise": layers.gaussian_noise > 0,
           "max_norm": training.max_norm is not None, "weight_average": training.ema_momentum is not None,
           "elastic": training.elastic_alpha > 0, "deformed": bool(training.deformation)}  # fmt: skip
     extras = [name for name, is_on in on.items() if is_on]

@@ -128,8 +128,8 @@ def _check_fields(part: Any) -> None:
 class Architecture:
     """Hidden layers of a multilayer perceptron with a softmax output.
 
-    A hidden layer is dense → batch norm (if on) → activation → dropout (if above 0); before the first of them comes
-    input dropout (if above 0).
+    A hidden layer is dense → batch norm → Gaussian noise → activation → dropout, each of these but the first and the
+    activation where it is on; before the first of them come Gaussian noise and input dropout.
 
     Parameters
     ----------
@@ -142,6 +142,8 @@ class Architecture:
         Fraction of units dropped behind every hidden layer while training, in [0, 1).
     input_dropout : float, default=0.0
         Fraction of features dropped while training, in [0, 1).
+    gaussian_noise : float, default=0.0
+        Standard deviation of the noise that is added while training.
 
     Raises
     ------
@@ -161,6 +163,10 @@ class Architecture:
         words="input dropout {:g}",
         about="fraction of features dropped in training",
     )
+    gaussian_noise: float = _knob(
+        0.0, _number(at_least=0, below=100), words="noise {:g}",
+        about="standard deviation of noise added, in training, to the features and before each activation",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         sizes: Any = self.hidden_layer_sizes
@@ -413,6 +419,7 @@ class Cell:
         "batch_norm": (False,),
         "dropout": (0.0,),
         "input_dropout": (0.0,),
+        "gaussian_noise": (0.0,),
         "optimizer": ("adam", "sgd"),
         "schedule": ("constant",),
         "label_smoothing": (0.0,),

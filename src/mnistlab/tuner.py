@@ -17,8 +17,9 @@ from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import t_interval
 from mnistlab.analysis.racing import evenly, foremost, pareto_front, standing
 from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.grounds import Grounds
 from mnistlab.records import Role, RunResult
-from mnistlab.sampling import Grounds, Outcome, Sampler
+from mnistlab.sampling import Outcome, Sampler
 from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
 from mnistlab.spec import Cell, Run
 from mnistlab.tuning import Batch, Halving, Known, Trained
@@ -38,7 +39,7 @@ COLLAPSED = 0.2  # accuracy below which a network has learned nothing (rule M12)
 # Of its budget the search may use so much; what it has used is known in networks, all epochs counted.
 _SEARCH_SHARE = 0.55
 _RACE = CANDIDATES * 4  # seeds that a race seldom needs more than
-_OTHERS = 5  # proposals that do not fit, after which the search ends
+_OTHERS = 5  # cohorts that do not fit, after which the search ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Tuner:
     Attributes
     ----------
     grounds : Grounds
-        The space within its limits; see `sampling.grounds_of`.
+        The space within its limits; see `grounds.grounds_of`.
     sampler : Sampler
     objective : str
         One of `OBJECTIVES`; the sampler must know how many it has.
@@ -96,7 +97,8 @@ class Tuner:
 
     Examples
     --------
-    >>> from mnistlab.sampling import Limits, grounds_of, new_sampler
+    >>> from mnistlab.grounds import Limits, grounds_of
+    >>> from mnistlab.sampling import new_sampler
     >>> from mnistlab.study import load_space
     >>> limits = Limits(lambda cell: cell.architecture.parameters(784, 10), lambda cell: 1.0, max_parameters=50_000)
     >>> space = load_space({"model": {"node_counts": [16, 32, 64]}, "training": {"epochs": 9}})
@@ -119,6 +121,7 @@ class Tuner:
     done: tuple[Trained, ...] = ()
     _cells: dict[Cell, dict[int, Trained]] = field(default_factory=dict, init=False)
     _out: set[Run] = field(default_factory=set, init=False)
+    _too_long: list[list[Cell]] = field(default_factory=list, init=False)
     _search_is_over: bool = field(default=False, init=False)
     _race_is_over: bool = field(default=False, init=False)
     _is_ended: bool = field(default=False, init=False)
@@ -200,9 +203,10 @@ class Tuner:
         if not self._search_is_over:
             if batch := self._searching(fits):
                 return batch
+            # What is out may be given up, and leave time for more; and the candidates are not known before.
+            if any(run.seed == SEARCH_SEEDS for run in self._out):
+                return None
             self._search_is_over = True
-        if any(run.seed == SEARCH_SEEDS for run in self._out):
-            return None  # the candidates are not known yet
         if not self._race_is_over:
             race = self._raced()
             waiting = [run for run in race.missing if run not in self._out]
@@ -214,18 +218,19 @@ class Tuner:
         return self._confirm(fits)
 
     def _searching(self, fits: Fits) -> Batch | None:
-        n_tried = len(self.grounds.seen)
-        n = self.members if self.trials is None else min(self.members, self.trials - n_tried)
-        for _ in range(_OTHERS if n > 0 else 0):
-            cells = self.sampler.propose(n)
+        cohorts = itertools.chain(list(self._too_long), iter(self._proposed, []))
+        for cells in itertools.islice(cohorts, _OTHERS):
             runs = tuple(Run(cell, SEARCH_SEEDS) for cell in cells)
-            if not runs:
-                return None
             if fits([*runs, *self._reserve(cells)]):
+                self._too_long = [others for others in self._too_long if others != cells]
                 return Batch(runs, "search", self._halving(cells))
-            for cell in cells:
-                self.grounds.seen.discard(cell)
+            if cells not in self._too_long:
+                self._too_long.append(cells)
         return None
+
+    def _proposed(self) -> list[Cell]:
+        left = self.members if self.trials is None else self.trials - len(self.grounds.seen)
+        return self.sampler.propose(min(left, self.members)) if left > 0 else []
 
     def _reserve(self, cells: Sequence[Cell]) -> list[Run]:
         """What must still fit behind a cohort: fresh seeds of who leads now, and the share of a race."""

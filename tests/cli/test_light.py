@@ -7,7 +7,7 @@ VERBS = {
     "run", "plan", "load_config", "results", "sensitivity", "verdicts", "compare", "verify", "status", "show", "report",
     "predict", "export",
     "open_store", "data_fetch", "data_show", "doctor", "rescue", "settings", "bench", "until_decided", "findings",
-    "simulate", "figure", "exhibits",
+    "simulate", "figure", "exhibits", "tune",
 }  # fmt: skip
 LOADED = """
 import sys

@@ -236,6 +236,17 @@ def test_trials_of_the_same_cell_as_a_winner_leave_the_winner_its_fresh_runs(kno
     assert winner["run"] not in set(known.search.trials["run"])
 
 
+def test_what_is_not_known_of_a_winner_may_be_none(plant_search):
+    known = plant_search(12, fresh=0)
+    winners = known.search.winners.astype(object).where(known.search.winners.notna(), None)
+    some = replace(known, search=replace(known.search, winners=winners))
+    for exhibit in SEARCH:
+        assert Shown(exhibit, some).caption == Shown(exhibit, known).caption
+    without = replace(known, search=replace(known.search, winners=pd.DataFrame([])))
+    assert shown("winners", without).table.empty
+    assert "Nothing is confirmed yet." in shown("history", without).caption
+
+
 def test_a_frame_of_objects_as_a_store_gives_it_is_as_good(known):
     objects = known.search.trials.astype(object).where(known.search.trials.notna(), None)
     some = replace(known, search=replace(known.search, trials=objects))

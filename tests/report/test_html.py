@@ -256,8 +256,6 @@ def test_a_search_has_a_part_of_its_own_behind_the_findings_and_its_winner_on_to
     for name in ("winners", "history", "importances", "slices", "pareto"):
         assert f'id="search-{name}">' in html
     assert "<dt>trials of the search</dt><dd>80</dd>" in html
-    unfinished = written(known, StudyStatus("found", planned=3, words="--max-parameters 50000"))
-    assert "<code>mnistlab tune --max-parameters 50000</code> goes on." in unfinished
     # One winner: nothing is compared, and nobody asked for single knobs or the course document.
     for name in ("sensitivity", "pareto-parameters", "width", "original-widths"):
         assert f'id="{name}">' not in html

@@ -45,6 +45,7 @@ config.command("mnistlab.cli.machine:config_show", name="show", help="Print ever
 for _place, _help in {
     "study:plan": "Show the cells of a study and their price before running.",
     "study:run": "Train what the store does not hold yet; go on where an earlier call stopped.",
+    "tune:tune": "Search the best network within limits, and say what it really scores.",
     "study:status": "Say how far every study is.",
     "results:results": "Print the table of a study, every accuracy with its interval.",
     "results:verdicts": "Say for every knob of a study which setting is better, worse, equivalent or undecided.",

@@ -124,7 +124,7 @@ def terminal_width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000
 
 
-def seconds_of(text: str) -> float:
+def seconds_of(text: str, flag: str = "--budget") -> float:
     """`90`, `90s`, `10m`, `1.5h` in seconds; ConfigurationError for anything else."""
     unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
     try:
@@ -133,7 +133,7 @@ def seconds_of(text: str) -> float:
         value = 0.0
     if not 0 < value < 1e9:
         raise ConfigurationError(
-            f"--budget {text or repr(text)}", "a positive time is needed", "for example 90s, 10m or 2h"
+            f"{flag} {text or repr(text)}", "a positive time is needed", "for example 90s, 10m or 2h"
         )
     return value
 

@@ -62,7 +62,7 @@ def plan(
     Parameters
     ----------
     study
-        smoke, lab, factors, grid, a TOML file, or a Python file that defines CONFIG.
+        smoke, lab, factors, grid, plain, strong, deformed, a TOML file, or a Python file that defines CONFIG.
     seeds
         Seeds 0 … N-1 instead of the study's own.
     engine
@@ -108,7 +108,7 @@ def run(
     Parameters
     ----------
     study
-        smoke, lab, factors, grid, a TOML file, or a Python file that defines CONFIG.
+        smoke, lab, factors, grid, plain, strong, deformed, a TOML file, or a Python file that defines CONFIG.
     budget
         Wall-clock limit such as 90s, 10m or 2h: no network starts that would end after it.
     seeds

@@ -69,8 +69,9 @@ class _Own(NamedTuple):
 class KerasShape:
     """See `Shape`. A state holds trainable, other and optimizer variables in Keras' order, then what is `_Own`.
 
-    What may differ between members is no constant of the program: the step size comes from outside, dropout rates are
-    variables, L2 and label smoothing factors of the loss. Where weights are averaged, the network is the average.
+    What may differ between members is no constant of the program: the step size comes from outside, dropout rates and
+    noise are variables, L2 and label smoothing factors of the loss. Where weights are averaged, the network is their
+    average.
     """
 
     def __init__(self, cell: Cell, data: PreparedData) -> None:
@@ -85,7 +86,7 @@ class KerasShape:
         plain = dataclasses.replace(training, schedule="constant", warmup_epochs=0, l2=0.0)
         columns = data.rows.shape[1]
         built = create_dnn_model((columns,), cell.architecture, training=plain, n_classes=data.n_classes)
-        if cell.architecture.dropout or cell.architecture.input_dropout:
+        if any((cell.architecture.dropout, cell.architecture.input_dropout, cell.architecture.gaussian_noise)):
             built = self._keras.models.clone_model(built, clone_function=self._clone)
         self._model = built
         self._optimizer = create_optimizer(plain, 1)
@@ -93,10 +94,13 @@ class KerasShape:
         layers = self._keras.layers
         self._kernels = [layer.kernel for layer in self._model.layers if isinstance(layer, layers.Dense)]
         self._dropouts = [layer for layer in self._model.layers if isinstance(layer, layers.Dropout)]
+        self._noises = [layer for layer in self._model.layers if isinstance(layer, layers.GaussianNoise)]
         self._averages = self._optimizer._model_variables_moving_average if self._optimizer.use_ema else []
 
     def _clone(self, layer: Any) -> Any:
         keras, jax = self._keras, self._jax
+        if isinstance(layer, keras.layers.GaussianNoise):
+            return self._noise(layer.stddev)
         if not isinstance(layer, keras.layers.Dropout):
             return layer.__class__.from_config(layer.get_config())
 
@@ -114,6 +118,23 @@ class KerasShape:
 
         return Dropout(layer.rate, seed=0)
 
+    def _noise(self, stddev: float) -> Any:
+        keras, jax = self._keras, self._jax
+
+        class GaussianNoise(keras.layers.GaussianNoise):  # type: ignore[name-defined]
+            """Keras' layer with its deviation as a variable; it draws the same numbers."""
+
+            def build(self, _input_shape: Any) -> None:
+                self.deviation = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+            def call(self, inputs: Any, training: bool = False) -> Any:
+                if not training:
+                    return inputs
+                drawn = jax.random.normal(self.seed_generator.next(), inputs.shape, inputs.dtype)
+                return inputs + drawn * self.deviation.value
+
+        return GaussianNoise(stddev, seed=0)
+
     def begin(self, run: Run, data: PreparedData) -> _KerasMember:
         """See `Shape.begin`."""
         model, start = self._model, dict[int, Any]()
@@ -123,6 +144,10 @@ class KerasShape:
             start[id(layer.kept)] = np.asarray(1.0 - rate, self.dtype)
             state = layer.seed_generator.state
             start[id(state)] = np.asarray([stream_seed(run.seed, "dropout", index), 0], state.dtype)
+        for index, layer in enumerate(self._noises):
+            start[id(layer.deviation)] = np.asarray(run.cell.architecture.gaussian_noise, self.dtype)
+            state = layer.seed_generator.state
+            start[id(state)] = np.asarray([stream_seed(run.seed, "noise", index), 0], state.dtype)
         parts = model.trainable_variables, model.non_trainable_variables, self._optimizer.variables
         arrays = [[start.get(id(v), np.asarray(v.value)) for v in part] for part in parts]
         training = run.cell.training
@@ -175,6 +200,7 @@ class KerasShape:
         variables = *self._model.trainable_variables, *self._model.non_trainable_variables
         values = {id(v): value for v, value in zip(variables, (*trainable, *other), strict=True)}
         not_of_the_model = {id(layer.kept) for layer in self._dropouts}
+        not_of_the_model |= {id(layer.deviation) for layer in self._noises}
         return [np.asarray(values[id(v)]) for v in self._model.weights if id(v) not in not_of_the_model]
 
     def layers(self, state: State) -> list[NDArray[Any]]:

@@ -111,13 +111,13 @@ def why_not_covered(cell: Cell, n_steps: int) -> str:
 def companions(run: Run, kind: str) -> Hashable:
     """What runs have in common that one compiled program may train: shape, optimizer, batch size, data, features.
 
-    Where they share their batches, seed and split as well. Learning rate and schedule, L2, dropout rates, label
+    Where they share their batches, seed and split as well. Learning rate and schedule, L2, dropout rates, noise, label
     smoothing, epochs, stopping, and else seed and split are each member's own.
     """
     cell = run.cell
-    rates = cell.architecture.dropout, cell.architecture.input_dropout
-    on, also_on = (0.5 if rate else 0.0 for rate in rates)
-    layers, training = replace(cell.architecture, dropout=on, input_dropout=also_on), cell.training
+    rates = {name: 0.5 if getattr(cell.architecture, name) else 0.0
+             for name in ("dropout", "input_dropout", "gaussian_noise")}  # fmt: skip
+    layers, training = replace(cell.architecture, **rates), cell.training  # type: ignore[arg-type]
     step = (training.optimizer, training.momentum, training.weight_decay, training.epsilon, training.max_norm,
             training.ema_momentum, training.l2 > 0, training.label_smoothing > 0)  # fmt: skip
     shape = cell.framework, cell.dataset, cell.features, layers, step, training.deformation, training.batch_size

@@ -90,13 +90,13 @@ def winners_table(known: "Evidence") -> pd.DataFrame:
     runs, resolution, rows = _runs(known), number(known.results.resolution), []
     for row in known.search.winners.to_dict("records"):
         # The quoted number is one number: fresh networks spread about their mean as the optimism does about its own.
-        fresh = [row["searched_accuracy"] - row[end] for end in ("optimism_high", "optimism_low")]
+        fresh = [row["searched_accuracy"] - number(row[end]) for end in ("optimism_high", "optimism_low")]
         rows.append((row["cell"], row["label"], row["parameters"], row["seconds_per_epoch"], bool(row["confirmed"]),
                      row["searched_accuracy"], row["n_searched"], row["fresh_validation_accuracy"], *fresh,
                      row["n_fresh"], row["optimism"], row["optimism_low"], row["optimism_high"], row["accuracy"],
                      row["accuracy_low"], row["accuracy_high"], runs.get(row["cell"], ()), resolution))  # fmt: skip
     table = pd.DataFrame(rows, columns=_WINNER)
-    numbers = ["searched", "fresh", "fresh_low", "fresh_high", "optimism", "optimism_low", "optimism_high", "accuracy",
+    numbers = ["seconds_per_epoch", "searched", "fresh", "fresh_low", "fresh_high", "optimism", "optimism_low", "optimism_high", "accuracy",
                "low", "high", "resolution"]  # fmt: skip
     table = table.astype({"confirmed": bool, **dict.fromkeys(numbers, float)})
     return table.sort_values("parameters", kind="stable", ignore_index=True)

@@ -122,7 +122,7 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
         script=Markup(script),  # noqa: S704  ours, not a user's
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         progress=_progress(status),
-        words=printable(status.words),
+        command=printable(status.command),
         words_of_study=printable(shlex.quote(known.study)),
         seeds=_seeds(known),
         finished=status.planned + status.running == 0,

@@ -53,9 +53,12 @@ class StudyStatus:
     networks_per_second : float | None
         Of the last 200 that ended, over the time in which any of them was trained: pauses do not count.
     words : str
-        What stands behind `mnistlab run` to ask for the study again, shell-quoted; empty when only Python can.
+        What stands behind `mnistlab run`, of a search behind `mnistlab tune`, to ask for the study again, shell-quoted;
+        empty when only Python can.
     until_margin : float | None
         Of an adaptive study, whose seeds go where verdicts are open, its margin, a fraction.
+    is_search : bool
+        Its cells were asked for by a tuner.
     """
 
     study: str
@@ -68,6 +71,12 @@ class StudyStatus:
     networks_per_second: float | None = None
     words: str = ""
     until_margin: float | None = None
+    is_search: bool = False
+
+    @property
+    def command(self) -> str:
+        """The command that asks for the study again; empty when only Python can."""
+        return self.words and f"mnistlab {'tune' if self.is_search else 'run'} {self.words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +188,17 @@ class Store:
         """How far each study is, in the order of `study_names`."""
         query = f"SELECT study, {_STATUS}, count(*) FROM study_run JOIN run ON run.id = run GROUP BY 1, 2"
         rows = self._rows(query)[1]  # before the names: a study that enters in between is then only without runs
-        asked = self._rows("SELECT name, words, until_margin FROM study ORDER BY last_run")[1]
-        counts: dict[str, dict[str, int]] = {name: {} for name, _, _ in asked}
+        query = """SELECT name, words, until_margin, json_extract(tuning, '$.objective') IS NOT NULL FROM study
+                   ORDER BY last_run"""
+        asked = self._rows(query)[1]
+        counts: dict[str, dict[str, int]] = {name: {} for name, *_ in asked}
         with self._sense():
             for study, status, count in rows:
                 counts[study][status] = count
             return [
                 StudyStatus(study, **counts[study], networks_per_second=self._speed(study), words=words,
-                            until_margin=margin)
-                for study, words, margin in asked
+                            until_margin=margin, is_search=bool(is_search))
+                for study, words, margin, is_search in asked
             ]  # fmt: skip
 
     def _speed(self, study: str) -> float | None:
