@@ -96,8 +96,8 @@ def winners_table(known: "Evidence") -> pd.DataFrame:
                      row["n_fresh"], row["optimism"], row["optimism_low"], row["optimism_high"], row["accuracy"],
                      row["accuracy_low"], row["accuracy_high"], runs.get(row["cell"], ()), resolution))  # fmt: skip
     table = pd.DataFrame(rows, columns=_WINNER)
-    numbers = ["seconds_per_epoch", "searched", "fresh", "fresh_low", "fresh_high", "optimism", "optimism_low", "optimism_high", "accuracy",
-               "low", "high", "resolution"]  # fmt: skip
+    numbers = ["seconds_per_epoch", "searched", "fresh", "fresh_low", "fresh_high", "optimism", "optimism_low",
+               "optimism_high", "accuracy", "low", "high", "resolution"]  # fmt: skip
     table = table.astype({"confirmed": bool, **dict.fromkeys(numbers, float)})
     return table.sort_values("parameters", kind="stable", ignore_index=True)
 
