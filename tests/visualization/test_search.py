@@ -112,18 +112,18 @@ def test_a_collapsed_trial_stands_at_the_foot_and_does_not_flatten_the_history(k
     assert "collapsed, off the scale (1)" in legend(ax)
 
 
-def test_a_trial_given_up_far_below_the_others_stands_at_the_edge(known):
+@pytest.mark.parametrize("kind", ["given up", "trained"])
+def test_a_trial_far_below_the_others_stands_at_the_edge(known, kind):
     trials = known.search.trials
-    lost = trials["given_up"] & (trials["number"] < 20)
+    lost = (trials["given_up"] == (kind == "given up")) & (trials["number"] < 20)
     trials = trials.assign(validation_accuracy=trials["validation_accuracy"].where(~lost, 0.4))
     low = replace(known, search=replace(known.search, trials=trials))
     (_, plain), (_, history), (_, slices) = drawn("history", known), drawn("history", low), drawn("slices", low)
     assert history.get_ylim() == pytest.approx(plain.get_ylim(), rel=0.02)
-    n = lost.sum() - trials["number"].isin([12])[lost].sum()
-    assert line(history, "given up, off the scale").get_xdata() == pytest.approx(
-        trials.loc[lost & (trials["number"] != 12), "number"])  # fmt: skip
+    numbers = trials.loc[lost & (trials["number"] != 12), "number"]  # number 12 diverged
+    assert line(history, f"{kind}, off the scale").get_xdata() == pytest.approx(numbers)
     for ax in (history, slices):
-        assert f"given up, off the scale ({n})" in legend(ax)
+        assert f"{kind}, off the scale ({len(numbers)})" in legend(ax)
 
 
 def test_numbers_below_a_panel_do_not_touch(known):
@@ -163,8 +163,9 @@ def test_a_panel_per_knob_holds_every_trial_at_its_accuracy_near_its_value(known
     panels = [each for each in ax.figure.axes if each is not ax]
     assert [panel.get_title(loc="left") for panel in panels] == table["what"].unique().tolist()
     for panel, (_, own) in zip(panels, table.groupby("knob", sort=False), strict=True):
-        assert len(panel.lines) == 5
-        drawn_kinds = ("trained", "given up", "given up, off the scale", "collapsed", "diverged")
+        assert len(panel.lines) == 6
+        off_scale = ("trained, off the scale", "given up, off the scale", "collapsed", "diverged")
+        drawn_kinds = ("trained", "given up", *off_scale)
         for marks, kind in zip(panel.lines, drawn_kinds, strict=True):
             of_kind = own[own["kind"] == kind]
             spots = np.asarray(marks.get_ydata(), dtype=float)

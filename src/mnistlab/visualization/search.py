@@ -36,10 +36,11 @@ _FAINT = 0.3
 # Mark, colour, strength of what became of a trial; those off the scale stand at its edge.
 _LOOKS = {"trained": ("o", OKABE_ITO[0], 0.85), "given up": ("x", OKABE_ITO[3], 0.45)}
 _LOST = {
+    "trained, off the scale": ("v", "<", OKABE_ITO[0], 0.85),
     "given up, off the scale": ("v", "<", OKABE_ITO[3], 0.45), "collapsed, off the scale": ("v", "<", INK, 0.8),
     "diverged, off the scale": ("X", "X", INK, 0.8),
 }  # fmt: skip
-_WORSE = 3  # times the error of the worst trial trained to its end: what was given up below that would flatten the rest
+_WORSE = 5  # times the median error of trials trained to their end: what is worse would flatten the others
 _APART = 0.25  # of a panel's width, between two accuracies at its axis
 _SCORES = (
     ("searched", "", "quoted by the search, validation", "n_searched", OKABE_ITO[1]),
@@ -153,8 +154,8 @@ def draw_history(table: pd.DataFrame, ax: "Axes") -> "Axes":
 def _looks(table: pd.DataFrame) -> "pd.Series[Any]":
     """How each trial is drawn: one of `_LOOKS` where it stands on the scale, else one of `_LOST`."""
     kind = table["kind"]
-    worst = table["accuracy"].where(kind == "trained").min()
-    low = (kind == "given up") & (1 - table["accuracy"] > _WORSE * (1 - worst))
+    usual = table["accuracy"].where(kind == "trained").median()
+    low = 1 - table["accuracy"] > _WORSE * (1 - usual)
     return kind.where(~low & kind.isin(list(_LOOKS)), kind + ", off the scale")
 
 
