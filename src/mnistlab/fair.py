@@ -43,7 +43,7 @@ def tuned(study: Study, knob: str) -> Study:
         Another knob; a study that gives out its seeds; cells without validation digits, that differ in this knob alone,
         or with a rate whose multiples are out of range.
     """
-    asked = _flag(knob)
+    asked = _flag(knob or "''")
     if knob not in KNOBS:
         hint = did_you_mean(knob, KNOBS)
         raise ConfigurationError(asked, "only learning_rate can be tuned for every cell",

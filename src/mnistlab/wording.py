@@ -28,7 +28,7 @@ from mnistlab.formatting import (
     to_json,
     with_spread,
 )
-from mnistlab.tabulation import RATE_NOTE, cell_json, rate_note, setting
+from mnistlab.tabulation import RATE_NOTE, TUNED_NOTE, cell_json, rate_note, setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -303,7 +303,7 @@ def _sensitivity_notes(found: "Sensitivity") -> list[str]:
     if found.collapsed:
         what = f"cells left out for it: {found.left_out:,}" if found.left_out else "they may make most of it"
         notes.append(f"{found.collapsed:,} networks collapsed (accuracy near guessing); {what}.")
-    return [*notes, RATE_NOTE]
+    return [*notes, TUNED_NOTE if found.tuned_knob else RATE_NOTE]
 
 
 def share_cells(found: "Sensitivity") -> Cells:

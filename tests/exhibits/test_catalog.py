@@ -37,19 +37,23 @@ def test_everything_that_was_promised_is_there():
         "width", "depth", "activation", "order", "combination", "train-fraction", "iterations", "batch-norm", "dropout",
         "schedule", "early-stopping", "seeds", "verdicts", "sensitivity", "grid", "pareto-parameters", "pareto-flops",
         "pareto-seconds", "seconds-parameters", "memory-parameters", "ledger", "confusion", "reliability",
-        "hardest-digits", "flipping-digits", "disputed-digits", "results",
+        "hardest-digits", "flipping-digits", "disputed-digits", "results", "fair-verdicts", "tuned-rates",
     } <= set(BY_NAME)  # fmt: skip
 
 
-def test_a_course_lab_and_a_factorial_together_fill_all_but_the_knobs_that_neither_varies(lab_evidence, factorial):
-    empty = [exhibit for exhibit in EXHIBITS if filled(exhibit, lab_evidence, factorial) is None]
+def test_a_course_lab_a_factorial_and_a_tuned_study_fill_all_but_the_knobs_that_neither_varies(
+    lab_evidence, factorial, tuned_evidence
+):
+    empty = [exhibit for exhibit in EXHIBITS if filled(exhibit, lab_evidence, factorial, tuned_evidence) is None]
     varied = {knob for known in (lab_evidence, factorial) for knob in known.verdicts.rows["knob"]}
     assert [exhibit.name for exhibit in empty if not exhibit.knobs or varied & {*exhibit.knobs}] == []
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.name)
-def test_every_exhibit_has_rows_of_text_each_with_its_source_a_drawing_and_a_caption(exhibit, lab_evidence, factorial):
-    if (shown := filled(exhibit, lab_evidence, factorial)) is None:
+def test_every_exhibit_has_rows_of_text_each_with_its_source_a_drawing_and_a_caption(
+    exhibit, lab_evidence, factorial, tuned_evidence
+):
+    if (shown := filled(exhibit, lab_evidence, factorial, tuned_evidence)) is None:
         pytest.skip("neither study varies this knob")
     columns, rows = shown.cells
     assert rows

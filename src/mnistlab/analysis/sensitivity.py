@@ -65,6 +65,8 @@ class Sensitivity:
         Cells with a collapsed network that are not among them: `permutation` does without.
     cell_ids, seed_numbers : tuple
         The cells and the seeds themselves.
+    tuned_knob : str
+        See `varying_knobs`; empty where nothing was tuned.
     """
 
     metric: Literal["accuracy"]
@@ -81,6 +83,7 @@ class Sensitivity:
     left_out: int = 0
     cell_ids: tuple[str, ...] = ()
     seed_numbers: tuple[int, ...] = ()
+    tuned_knob: str = ""
 
     def __repr__(self) -> str:
         from mnistlab.formatting import REPR_WIDTH
@@ -161,6 +164,7 @@ def sensitivity(cells: pd.DataFrame, runs: pd.DataFrame, *, level: float = LEVEL
         "accuracy", method, conditional_on, shares, higher, noise, residual,
         _effects(knobs, scores, runs, level), *accuracy.shape, int(collapsed.sum()),
         cell_ids=tuple(scores.index), seed_numbers=tuple(map(int, scores.columns)),
+        tuned_knob=tuned_knob(cells),
     )  # fmt: skip
 
 

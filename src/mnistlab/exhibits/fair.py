@@ -41,8 +41,9 @@ def _missing(known: "Evidence") -> str:
     if known.tuned_from is None:
         return _NOT_TUNED
     if not (known.tuned_from.runs["status"] == "done").any():
-        how = known.tuned_from.command or f"the study {known.tuned_from.study} by itself"
-        return f"No verdicts to set these beside: `{how}` trains the cells with the rate that the study says."
+        command = known.tuned_from.command
+        how = f"`{command}`" if command else f"the study {known.tuned_from.study} by itself"
+        return f"No verdicts to set these beside: {how} trains the cells with the rate that the study says."
     return "No pair of cells has a verdict here and in the study with one rate."
 
 
@@ -82,9 +83,9 @@ def _changes_caption(table: pd.DataFrame) -> str:
     intro = (f"Verdicts on {counted(len(table), 'pair')} of cells that differ in one knob, first at the learning rate "
              "that the study says, then each cell at its own best")  # fmt: skip
     if changed.empty:
-        return f"{intro}: none changes."
+        return f"{intro}: none changed."
     named = "; ".join(map(_said, changed.head(_SAID).to_dict("records")))
-    counts = f"{len(changed):,} of {len(table):,} change, of these reversed: {int(changed['is_reversed'].sum()):,}"
+    counts = f"{len(changed):,} of {len(table):,} changed, {int(changed['is_reversed'].sum()):,} of them reversed"
     return f"{intro}: {counts}. {named}{'; …' if len(changed) > _SAID else '.'}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mnistlab.analysis.results import collapse_threshold, tuned_knob
+from mnistlab.analysis.results import collapse_threshold
 from mnistlab.analysis.sensitivity import varying_knobs
 from mnistlab.exhibits.base import (
     Exhibit,
@@ -308,7 +308,7 @@ def effects_table(known: "Evidence") -> pd.DataFrame:
                          number(known.results.resolution), runs_at[row["knob"], row["level"]],
                          len(effects)))  # fmt: skip
     table = pd.DataFrame(rows, columns=_EFFECT)
-    table = table.assign(tuned_knob=knob) if (knob := tuned_knob(known.cells)) else table
+    table = table.assign(tuned_knob=found.tuned_knob) if found.tuned_knob else table
     return table.sort_values("knob", key=lambda knobs: knobs.map(kept.index), kind="stable", ignore_index=True)
 
 

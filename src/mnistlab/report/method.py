@@ -106,13 +106,13 @@ def _rates(table: "pd.DataFrame") -> list[str]:
     if table.empty:
         return ["Not tuned yet."]
     n, n_rates = int(table["n"].min()), len(table["rates"].iloc[0])
-    by_rate = [f"{rate:g}: {', '.join(rows['label'])}" for rate, rows in table.groupby("rate")]
+    by_rate = [printable(f"{rate:g}: {'; '.join(rows['label'])}.") for rate, rows in table.groupby("rate")]
     budget = (
         f"Tuned for every cell by itself, all with the same budget: {counted(n, 'network')} at each of {n_rates} rates "
         "around the one that the study says; the highest mean accuracy on validation digits is chosen, and the "
         "networks that chose it are in no other number."
     )
-    return [budget, printable("; ".join(by_rate)) + "."]
+    return [budget, *by_rate]
 
 
 def _values(column: "pd.Series[Any]") -> list[str]:
