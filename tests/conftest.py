@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -282,6 +283,33 @@ def plant_search():
 def lab_evidence():
     """Everything known of the small course lab of `lab_results`."""
     return planted_evidence([*_lab(), *_more()])
+
+
+@pytest.fixture(scope="session")
+def tuned_evidence():
+    """A tuned study of 16, 64 and 256 nodes, whose best rates are 1, 1/2 and 1/4 of that of the study it came from.
+
+    There the widest network was worst; with each at its best it is best.
+    """
+    from mnistlab.analysis.fair import TunedFrom
+
+    def tried(width, factor):
+        return Cell(Architecture((width,)), training=Training(learning_rate=0.008 * factor))
+
+    def accuracy(width, factor):
+        return reach[width] - 0.03 * abs(np.log2(factor / best[width]))
+
+    reach, best, done = {16: 0.9, 64: 0.93, 256: 0.94}, {16: 1, 64: 0.5, 256: 0.25}, ("done",) * 6
+    plain = planted_study([(tried(width, 1), accuracy(width, 1), done) for width in best])
+    tuned = planted_evidence([(tried(width, factor), accuracy(width, factor), done) for width, factor in best.items()])
+    trials = pd.DataFrame([
+        {"run": Run(cell, seed).id, "cell": cell.id, "label": cell.label, "seed": seed,
+         "accuracy": accuracy(width, factor), **cell.settings(), "tuned_knob": "learning_rate"}
+        for width in best for factor in (0.25, 0.5, 1, 2, 4) for cell in [tried(width, factor)] for seed in (90, 91)
+    ])  # fmt: skip
+    source = TunedFrom("widths", "mnistlab run widths.toml", trials, plain.cells, plain.runs)
+    cells = tuned.cells.assign(tuned_knob="learning_rate")
+    return replace(tuned, study="widths-tuned", cells=cells, tuned_from=source)
 
 
 @pytest.fixture(scope="session")

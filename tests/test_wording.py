@@ -71,6 +71,15 @@ def test_what_would_change_a_knob_s_verdicts_are_seeds_margin_and_other_training
     assert len(wording.knob_conditions(found, own[own["verdict"] != "undecided"])) == 2
 
 
+def test_verdicts_of_a_tuned_study_say_that_each_cell_has_its_own_rate(tuned_evidence):
+    found = tuned_evidence.verdicts
+    assert wording.knob_conditions(found, found.rows)[-1].startswith(
+        "Other training: these cells had learning rate 0.002, 0.004, 0.008 (each its own best), batch size 32"
+    )
+    assert "best of it on validation digits" in wording.verdicts_text(found, 1000)
+    assert "best of it on validation digits" in wording.sensitivity_text(tuned_evidence.sensitivity, 1000)
+
+
 def test_sensitivity_text_says_when_shares_overlap(plant):
     found = factorial(3, plant, ((32, 1), (64, 1), (64, 2)))
     assert "share a part" not in wording.sensitivity_text(found, 1000)

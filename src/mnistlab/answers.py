@@ -4,11 +4,13 @@ They need the store alone: no data set, no keras, no jax. `study` is a name the 
 None means the study run last. A study that has not been run yet has answers without rows.
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnistlab import fair
 from mnistlab.errors import ConfigurationError, DataError, did_you_mean
 from mnistlab.places import Places
 from mnistlab.store.tables import Store, open_store
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from mnistlab.analysis.claims import JudgedClaim
     from mnistlab.analysis.evidence import Evidence, TestDigits
+    from mnistlab.analysis.fair import TunedFrom
     from mnistlab.analysis.results import ResultsTable
     from mnistlab.analysis.sensitivity import Sensitivity
     from mnistlab.analysis.verdicts import Verdicts
@@ -69,7 +72,28 @@ def evidence(study: str | None = None, *, places: Places | None = None) -> "Evid
     runs = store.runs(name, bits=True)
     return Evidence(name, store.cell_table(name), runs, store.epochs(name), store.measurements(),
                     store.reliability(name), store.environments(), _test_digits(store, name, runs, places),
-                    store.adaptive(name), shown(store, name))  # fmt: skip
+                    store.adaptive(name), shown(store, name), _tuned_from(store, name))  # fmt: skip
+
+
+def _tuned_from(store: Store, study: str) -> "TunedFrom | None":
+    """The trials of a tuned study, and what the store holds of the study whose cells it tuned."""
+    import pandas as pd
+
+    from mnistlab.analysis.fair import TunedFrom
+
+    if not (knob := store.tuned_knob(study)):
+        return None
+    of, words = json.loads(store.tuning(study))["of"], store.words(study)
+    command = f"mnistlab run {fair.untuned_words(words, knob)}" if words else ""
+    cells = {cell.id: cell for cell, _ in store.sizes(study)}
+    found = store.trials(study)
+    accuracies = fair.trial_accuracies(found)
+    trials = pd.DataFrame([
+        {"run": row["run"], "cell": row["cell"], "label": cells[row["cell"]].label, "seed": row["seed"],
+         "accuracy": accuracies[row["run"]], **cells[row["cell"]].settings(), "tuned_knob": knob}
+        for row in found.to_dict("records")
+    ])  # fmt: skip
+    return TunedFrom(of, command, trials, store.cell_table(of), store.runs(of, bits=True), store.adaptive(of))
 
 
 def _test_digits(store: Store, study: str, runs: "pd.DataFrame", places: Places) -> "TestDigits | None":

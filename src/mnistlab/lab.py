@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistlab import formatting, replicate
+from mnistlab import fair, formatting, replicate
 from mnistlab import places as found_places
 from mnistlab import study as studies
 from mnistlab.answers import evidence, study_name
@@ -32,6 +32,7 @@ from mnistlab.plan import Plan, PlannedCell, cell_size
 from mnistlab.preprocessing import check_installed
 from mnistlab.retraining import network_again, result_of
 from mnistlab.saving import load, write_whole
+from mnistlab.search import conduct_search
 from mnistlab.spec import Architecture, Cell, Run
 from mnistlab.store import tables
 from mnistlab.store.tables import RunDetail, Store, StudyStatus
@@ -166,8 +167,8 @@ def data_sheet(dataset: Dataset, path: Path) -> None:
 
 
 def plan(
-    source: StudySource, *, seeds: int | None = None, engine: str = "auto", workers: int | None = None,
-    max_runs: int = MAX_RUNS, places: Places | None = None,
+    source: StudySource, *, seeds: int | None = None, tune: str | None = None, engine: str = "auto",
+    workers: int | None = None, max_runs: int = MAX_RUNS, places: Places | None = None,
 ) -> Plan:  # fmt: skip
     """What `run` would do, and its price; trains and writes nothing.
 
@@ -179,12 +180,23 @@ def plan(
     places = places or Places.find()
     study, infos, _ = with_data(as_study(source, seeds=seeds), places.data_dir)
     store = open_store(places.store)
-    return plan_here(study, infos, store, learned_prices(store, "cpu"), engine, "cpu", workers, max_runs)
+
+    def planned(part: Study) -> Plan:
+        return plan_here(part, infos, store, learned_prices(store, "cpu"), engine, "cpu", workers, max_runs)
+
+    if tune is None:
+        return planned(study)
+    study = fair.tuned(study, tune)
+    accuracies = fair.trial_accuracies(store.trials(study.name))
+    # What a rate costs does not depend on it; networks with the study's own may be there and are not the ones to come.
+    cells = [fair.best_rate(cell, accuracies) or fair.rates_of(cell)[-1] for cell in study.cells]
+    final = replace(study, cells=tuple(cells))
+    return fair.joint_plan(study, planned(fair.search_of(study)), planned(final))
 
 
 def run(
     source: StudySource, *, store: str | Path | None = None, budget: float | None = None, seeds: int | None = None,
-    engine: str = "auto", workers: int | None = None, device: str = "cpu", fresh: bool = False,
+    tune: str | None = None, engine: str = "auto", workers: int | None = None, device: str = "cpu", fresh: bool = False,
     keep: str = "none", max_runs: int = MAX_RUNS, places: Places | None = None,
     on_progress: Callable[[Progress], None] = _silent, on_event: "Callable[[Happening], None]" = _silent,
     notify: Notify = _silent,
@@ -201,6 +213,9 @@ def run(
         Wall-clock seconds from this call: no run starts whose predicted end is past it.
     seeds : int, optional
         Seeds 0 … seeds − 1 instead of the study's own.
+    tune : str, optional
+        `learning_rate`: of every cell five rates are tried on validation digits, then the cell with its best one is
+        trained, as a study of its own that is named after this one, with `-tuned` behind it.
     engine : str, default="auto"
         `auto`, `population` (cohorts; what these do not cover goes to the reference engine) or `reference`.
     workers : int, optional
@@ -229,12 +244,14 @@ def run(
     check_device(device)
     check_keep(keep, study.cells)
     study, infos, own = with_data(study, places.data_dir)
+    study = study if tune is None else fair.tuned(study, tune)
     known = open_store(places.store)
     if not fresh:
         _refuse_other_looks(study, known)
     # Faults show before a download.
     prices = learned_prices(known, device)
-    first = plan_here(study, infos, known, prices, engine, device, workers, max_runs)
+    begun = study if tune is None else fair.search_of(study)
+    first = plan_here(begun, infos, known, prices, engine, device, workers, max_runs)
     for todo in _to_do(first):
         check_installed(todo.cell.features)
         if todo.cell.framework == "keras":
@@ -254,28 +271,46 @@ def run(
     allowance = Budget(budget, started)
     holder = f"mnistlab run {study.name}"
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
-        runs = {run.id: run for run in (Run(cell, seed) for cell in study.cells for seed in study.seeds)}
-        if fresh:
-            _forget(runs.values(), writer, places)
         known = open_store(places.store)
+        if fresh:
+            _forget(fair.runs_of(study) if tune is None else fair.stored_runs(study, known), writer, places)
+        trials = [] if tune is None else fair.runs_of(begun)
+        if tune is not None:
+            on_event(first)
+            _keep_features([todo.cell for todo in _to_do(first)], places, stop=stop, budget=allowance, notify=notify)
+            ended = known.finished(study.name)
+            tuner = fair.RateTuner([run for run in trials if run.id not in ended])
+            searched = conduct_search(
+                tuner, study, writer, prices, sizes_of=first.size_of,
+                program_of=partial(program_of, engine, device=device), settings=replace(settings, keep=False),
+                budget=allowance, stop=stop, workers=first.workers, on_progress=on_progress, on_event=on_event,
+                notify=notify,
+            )  # fmt: skip
+            to_do = fair.n_to_do(study, known.finished(study.name))
+            study = fair.with_best_rates(study, fair.trial_accuracies(known.trials(study.name)))
+            if searched.stopped or not study.cells:
+                return replace(searched, to_do=to_do)
+        runs = {run.id: run for run in fair.runs_of(study)}
         asked = {id_: runs[id_] for id_ in known.finished(study.name) if id_ in runs}
         keeper = keeper_of(study, keep, infos, known, places, notify)
 
         def train(part: Study) -> RunSummary:
             prices = learned_prices(known, device)
             planned = plan_here(part, infos, known, prices, engine, device, workers, max_runs)
-            asked.update({run.id: run for run in (Run(cell, seed) for cell in part.cells for seed in part.seeds)})
-            writer.register_study(study, first.sizes, asked.values())
+            asked.update({run.id: run for run in fair.runs_of(part)})
+            writer.register_study(study, first.sizes | planned.sizes, asked.values())
             _keep_features([todo.cell for todo in _to_do(planned)], places, stop=stop, budget=allowance, notify=notify)
             stored = known.statuses(study.name)
+            statuses = {id_: stored[id_] for id_ in (*asked, *(run.id for run in trials))}
             return conduct(
-                planned, writer, prices, statuses={id_: stored[id_] for id_ in asked}, settings=settings,
-                budget=allowance, stop=stop, on_progress=on_progress, on_event=on_event, keeper=keeper, notify=notify,
+                planned, writer, prices, statuses=statuses, settings=settings, budget=allowance, stop=stop,
+                on_progress=on_progress, on_event=on_event, keeper=keeper, notify=notify,
             )  # fmt: skip
 
-        if study.until_margin is None:
-            return train(study)
-        return replicate.until_decided(study, study.until_margin, store=known, train=train, notify=notify)
+        if study.until_margin is not None:
+            return replicate.until_decided(study, study.until_margin, store=known, train=train, notify=notify)
+        summary = train(study)
+        return summary if tune is None else replace(summary, seconds=time.monotonic() - started)
 
 
 def tune(
@@ -377,14 +412,23 @@ def tune(
 
 
 def _refuse_other_looks(study: Study, known: Store) -> None:
-    """Seeds that were given out by verdicts cannot be taken for the same number of seeds of every cell."""
+    """Seeds that were given out by verdicts cannot be taken for the same number of seeds of every cell.
+
+    Nor can cells that were chosen among several be taken for those that a study names.
+    """
+    forget = "--fresh to forget its results and begin anew"
+    if study.name in known.study_names() and known.tuning(study.name) != study.tuning:
+        words = known.words(study.name)
+        as_begun = f" (`mnistlab run {words}`)" if words else ""
+        raise ConfigurationError(f"study {study.name}", f"the store holds another of this name{as_begun}",
+                                 f"give it another name, or {forget}")  # fmt: skip
     if (adaptive := known.adaptive(study.name)) is None:
         return
     seeds, margin = adaptive
     if (list(study.seeds), study.until_margin) != (seeds, margin):
         as_begun = f"--until-decided --margin {margin * 100:g} --max-seeds {len(seeds)}"
         raise ConfigurationError(f"study {study.name}", f"its seeds were given out by {as_begun}",
-                                 "say the same to go on, or --fresh to forget its results and begin anew")  # fmt: skip
+                                 f"say the same to go on, or {forget}")  # fmt: skip
 
 
 def _refuse_workers() -> None:

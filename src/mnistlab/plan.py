@@ -99,7 +99,7 @@ class Plan:
     @property
     def networks(self) -> int:
         """Runs asked for, done ones included."""
-        return len(self.cells) * len(self.study.seeds)
+        return sum(planned.seeds for planned in self.cells)
 
     @property
     def to_do(self) -> int:

@@ -107,7 +107,7 @@ class _Search:
     waiting: deque[tuple[Batch, Program, tuple[Run, ...]]] = field(default_factory=deque)
     under_way: list[set[str]] = field(default_factory=list)  # runs without a result, by group
     curves: dict[str, tuple[float, ...]] = field(default_factory=dict)  # by run, of those the tuner has heard of
-    heard: bool = True  # the tuner has heard of something since it had nothing to ask for
+    heard: bool = True  # the tuner has heard of something since it had nothing to ask for; at the end: it was not asked
     refused: bool = False  # the budget had no room for the last that was to be trained
 
     def conduct(self, settings: "WorkerSettings") -> RunSummary:
@@ -123,7 +123,7 @@ class _Search:
                 if isinstance(event, Finished):
                     self.take(event.result)
                 course.tell(lambda: None)  # how long a search takes, its budget alone knows
-        return course.summary(spent=self.refused)
+        return course.summary(spent=self.refused or self.heard)
 
     def next_group(self, budget: "Budget") -> Group | None:
         """The next group that fits into the budget, of what was asked for or of what is now; None: none at present."""

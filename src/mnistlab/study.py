@@ -52,7 +52,8 @@ class Study:
         Seeds are given out where verdicts are open, until every two cells that differ in one knob are told apart or
         surely differ by less than this fraction, or given up; None: every cell gets every seed.
     tuning : str
-        Of a search, whose cells are asked little by little: objective, limits and choices, as a JSON object.
+        Of a search, whose cells are asked little by little: objective, limits and choices, as a JSON object. Of a study
+        whose cells get each its own best learning rate: see `fair.tuned`.
     words : str
         What stands behind `mnistlab run` to ask for it again, quoted for a shell; empty when only Python can.
     folder : Path

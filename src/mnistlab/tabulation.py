@@ -45,10 +45,18 @@ if TYPE_CHECKING:
 TABLE_ENDINGS = (".csv", ".md", ".tex", ".parquet")
 NOT_MEASURABLE = "not measurable here"
 RATE_NOTE = "A comparison of widths or depths holds at its learning rate: another rate may rank them otherwise."
+TUNED_NOTE = (
+    "Every cell has the learning rate that was best of it on validation digits, of as many tried: see `tuned-rates`."
+)
 _GROUPS = {
     f.name: group for group, kind in (("split", Split), ("training", Training)) for f in dataclasses.fields(kind)
 }
 _WHOLE = {f.name for f in dataclasses.fields(Training) if int in (f.type, *get_args(f.type))}
+
+
+def rate_note(table: "pd.DataFrame") -> str:
+    """What a comparison owes to the learning rate (rule M13), by a table that has the settings of the cells."""
+    return TUNED_NOTE if "tuned_knob" in table else RATE_NOTE
 
 
 def resolution_note(results: "ResultsTable") -> str:
@@ -79,7 +87,7 @@ def results_json(results: "ResultsTable", study: str | None) -> dict[str, Any]:
 
 def results_file(results: "ResultsTable", ending: str) -> bytes:
     """The results as a file of the kind that its ending names; see `table_file`."""
-    note = f"{resolution_note(results)} {RATE_NOTE}"
+    note = f"{resolution_note(results)} {rate_note(results.rows)}"
     return table_file(results.rows, results_cells(results.rows), ending, note=note)
 
 
@@ -237,7 +245,7 @@ def curve_cells(axis: str) -> "Callable[[pd.DataFrame], Cells]":
 
 def results_text(results: "ResultsTable", width: int) -> str:
     """The results as text no line of which is wider than `width` columns of a terminal."""
-    notes = [resolution_note(results), RATE_NOTE]
+    notes = [resolution_note(results), rate_note(results.rows)]
     if any(row > 0 for row in results.rows.get("collapsed", ())):
         notes.append("Collapsed networks (accuracy near guessing) are counted and stay in the mean of all.")
     lines = [line for note in notes for line in textwrap.wrap(note, max(width, 1))]
@@ -247,7 +255,7 @@ def results_text(results: "ResultsTable", width: int) -> str:
 def results_html(results: "ResultsTable") -> str:
     """What a notebook shows of the results: the same notes and columns."""
     columns, rows = results_cells(results.rows)
-    return f"{html_paragraph(f'{resolution_note(results)} {RATE_NOTE}')}{html_table(columns, rows)}"
+    return f"{html_paragraph(f'{resolution_note(results)} {rate_note(results.rows)}')}{html_table(columns, rows)}"
 
 
 def setting(name: Any, value: Any) -> Any:

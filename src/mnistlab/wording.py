@@ -28,7 +28,7 @@ from mnistlab.formatting import (
     to_json,
     with_spread,
 )
-from mnistlab.tabulation import RATE_NOTE, cell_json, setting
+from mnistlab.tabulation import RATE_NOTE, TUNED_NOTE, cell_json, rate_note, setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,8 @@ def verdicts_text(found: "Verdicts", width: int) -> str:
     notes = textwrap.wrap(
         f'"better" and "worse": the difference is there for new seeds and new digits, with 5 % error in the table of a '
         f"knob. p is adjusted for that (Holm), intervals are of each pair by itself: one without 0 may be undecided "
-        f'here and told apart by `compare`. "equivalent": less than {margin:g} points apart. {RATE_NOTE}', max(width, 1)
+        f'here and told apart by `compare`. "equivalent": less than {margin:g} points apart. {rate_note(found.cells)}',
+        max(width, 1),
     )  # fmt: skip
     parts = ["\n".join([*notes, *textwrap.wrap(replication_note(found), max(width, 1))])]
     for knob, rows in found.rows.groupby("knob", sort=False):
@@ -207,7 +208,9 @@ def knob_conditions(found: "Verdicts", own: "pd.DataFrame") -> list[str]:
         lines.append(f"More seeds: {len(wanted):,} of {len(own):,} pairs are undecided{more}.")
     lines.append(f"Another margin: equivalent means less than {margin:g} points apart here.")
     cells = found.cells.iloc[sorted({*own["a"], *own["b"]})]
-    held = [f"{words} {', '.join(f'{value:g}' for value in sorted(set(cells[name])))}"
+    tuned = cells["tuned_knob"].iloc[0] if "tuned_knob" in cells else ""
+    values = {name: ", ".join(f"{value:g}" for value in sorted(set(cells[name]))) for name in _HELD}
+    held = [f"{words} {values[name]}{' (each its own best)' * (name == tuned)}"
             for name, words in _HELD.items() if name not in set(own["knob"])]  # fmt: skip
     lines.append(f"Other training: these cells had {', '.join(held)}; another may rank them otherwise.")
     return lines
@@ -300,7 +303,7 @@ def _sensitivity_notes(found: "Sensitivity") -> list[str]:
     if found.collapsed:
         what = f"cells left out for it: {found.left_out:,}" if found.left_out else "they may make most of it"
         notes.append(f"{found.collapsed:,} networks collapsed (accuracy near guessing); {what}.")
-    return [*notes, RATE_NOTE]
+    return [*notes, TUNED_NOTE if found.tuned_knob else RATE_NOTE]
 
 
 def share_cells(found: "Sensitivity") -> Cells:

@@ -44,23 +44,24 @@ def test_everything_that_was_promised_is_there():
         "schedule", "early-stopping", "seeds", "verdicts", "sensitivity", "grid", "pareto-parameters", "pareto-flops",
         "pareto-seconds", "seconds-parameters", "memory-parameters", "ledger", "confusion", "reliability",
         "hardest-digits", "flipping-digits", "disputed-digits", "results", "search-winners", "search-history",
-        "search-importances", "search-slices", "search-pareto",
+        "search-importances", "search-slices", "search-pareto", "fair-verdicts", "tuned-rates",
     } <= set(BY_NAME)  # fmt: skip
 
 
-def test_a_course_lab_a_factorial_and_a_search_fill_all_but_the_knobs_that_none_varies(
-    lab_evidence, factorial, searched
+def test_a_course_lab_a_factorial_a_search_and_a_tuned_study_fill_all_but_the_knobs_that_none_varies(
+    lab_evidence, factorial, searched, tuned_evidence
 ):
-    empty = [exhibit for exhibit in EXHIBITS if filled(exhibit, lab_evidence, factorial, searched) is None]
+    every = lab_evidence, factorial, searched, tuned_evidence
+    empty = [exhibit for exhibit in EXHIBITS if filled(exhibit, *every) is None]
     varied = {knob for known in (lab_evidence, factorial) for knob in known.verdicts.rows["knob"]}
     assert [exhibit.name for exhibit in empty if not exhibit.knobs or varied & {*exhibit.knobs}] == []
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.name)
 def test_every_exhibit_has_rows_of_text_each_with_its_source_a_drawing_and_a_caption(
-    exhibit, lab_evidence, factorial, searched
+    exhibit, lab_evidence, factorial, searched, tuned_evidence
 ):
-    if (shown := filled(exhibit, lab_evidence, factorial, searched)) is None:
+    if (shown := filled(exhibit, lab_evidence, factorial, searched, tuned_evidence)) is None:
         pytest.skip("no study varies this knob")
     columns, rows = shown.cells
     assert rows

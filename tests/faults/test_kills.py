@@ -66,6 +66,43 @@ def test_sixty_kills_lose_no_finished_run_and_repeat_none(new_lab, processes, un
     assert Killer(lambda: new_lab(TWO_ROUNDS), processes, undisturbed_by(TWO_ROUNDS)).kill(60) >= 60
 
 
+TUNED = """
+name = "small"
+dataset = "digits"
+frameworks = ["sklearn"]
+seeds = 3
+[model]
+layers = [[8], [40]]
+[training]
+epochs = 25
+learning_rate = 0.004
+"""
+
+
+@pytest.mark.ci
+def test_a_tuned_study_that_is_killed_among_its_trials_and_after_goes_on_and_trains_nothing_twice(new_lab, processes):
+    lab, command = new_lab(TUNED), ("run", "small.toml", "--tune", "learning_rate", "--engine", "reference")
+    for enough in (4, 21):  # of twenty trials and six networks at the rates that they choose
+        run = lab.start(*command)
+        processes.wait_until(lambda: len(lab.weights()) >= enough, run)  # noqa: B023
+        os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
+        before = {id_: run for id_, run in lab.runs().items() if run.status == "done"}
+        assert enough <= len(before) < 26
+        assert "run small.toml --tune learning_rate` goes on" in lab.call(*command, "--budget", "1e-6s")[0]
+        assert before.items() <= lab.runs().items()
+    summary = json.loads(lab.call(*command, "--json")[0])
+    assert (summary["study"], summary["done"], summary["to_do"], summary["stopped"]) == ("small-tuned", 26, 0, None)
+    assert before.items() <= lab.runs().items()
+    assert lab.attempts() <= 26 + 2 * 2  # what a kill met of two processes was started once more
+    attempts, weights = lab.attempts(), lab.weights()
+    assert json.loads(lab.call(*command, "--json")[0])["done"] == 26
+    assert (lab.attempts(), lab.weights()) == (attempts, weights)
+    page = lab.call("report", "small-tuned")[0].split()[-1]
+    text = (lab.home / page).read_text(encoding="utf-8")
+    assert "No verdicts to set these beside: `mnistlab run small.toml`" in text.replace("&#96;", "`")
+
+
 class Killer:
     """Runs a study again and again, kills it, and looks after every kill whether all is as it should be."""
 

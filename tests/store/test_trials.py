@@ -126,6 +126,28 @@ def test_a_study_of_the_same_name_takes_no_trial_away(example, path, runs):
     assert set(open_store(path).statuses("search")) == {run.id for run in (*runs[:2], common[0])}
 
 
+def test_a_tuned_study_has_one_cell_of_those_that_differ_in_its_knob_alone(example, path):
+    """Of what an earlier version of the study chose nothing is left in tables of cells but what it has now."""
+    widths = [Cell(Architecture((width,)), training=Training(learning_rate=rate))
+              for rate in (0.01, 0.02) for width in (8, 16)]  # fmt: skip
+    other = Cell(Architecture((8,)), training=Training(epochs=3))
+    tuned = Study("tuned", (), (0,), tuning='{"knob": "learning_rate"}')
+    with open_writer(example.store(path), holder="test") as writer:
+        for cells in ((*widths[:2], other), (widths[3], widths[0])):
+            runs = [Run(cell, 0) for cell in cells]
+            writer.register_study(replace(tuned, cells=cells), example.sizes(cells), runs)
+            writer.commit(*map(example.result, runs))
+    store = open_store(path)
+    table = store.cell_table("tuned")
+    assert table["cell"].tolist() == [cell.id for cell in (widths[3], widths[0], other)]
+    assert set(table["tuned_knob"]) == {"learning_rate"}
+    assert table["learning_rate"].tolist() == [0.02, 0.01, 0.001]
+    assert (store.tuned_knob("tuned"), store.tuned_knob("small"), store.tuned_knob(None)) == ("learning_rate", "", "")
+    assert "tuned_knob" not in store.cell_table("small")
+    assert "tuned_knob" not in store.cell_table()
+    assert {cell.id for cell in (*widths, other)} - {widths[2].id} < set(store.cell_table()["cell"])
+
+
 def test_a_rescue_does_not_miss_what_a_trial_never_had(store, tmp_path):
     found = rescue.rescue(store.path, tmp_path / "new.sqlite")
     assert (found.finished, found.planned_again) == (5, 0)

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnistlab.analysis.cost import TimeLaw, accuracy_costs, ledger_table, time_law
+from mnistlab.analysis.fair import TunedFrom, rate_table, verdict_changes
 from mnistlab.analysis.findings import findings
 from mnistlab.analysis.importance import Importances, importances
 from mnistlab.analysis.replication import adaptive_verdicts
@@ -58,6 +59,8 @@ class Evidence:
         Of a study whose seeds go where verdicts are open; see `Store.adaptive`.
     search : Search | None
         Its trials, where it is a search; cells and runs are then those of the networks with fresh seeds.
+    tuned_from : TunedFrom | None
+        Of a study whose cells have each its own best learning rate.
     """
 
     study: str
@@ -70,6 +73,7 @@ class Evidence:
     digits: TestDigits | None
     adaptive: tuple[list[int], float] | None = None
     search: Search | None = None
+    tuned_from: TunedFrom | None = None
 
     def __repr__(self) -> str:
         return f"<evidence of {self.study}: {len(self.cells)} cells, {len(self.runs)} runs>"
@@ -96,6 +100,16 @@ class Evidence:
     def sensitivity(self) -> Sensitivity:
         """Shares of the variance of accuracy."""
         return sensitivity(self.cells, self.runs)
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        """What each cell of a tuned study had to choose from; without rows where nothing was tuned."""
+        return rate_table(self.cells, self.tuned_from)
+
+    @cached_property
+    def verdict_changes(self) -> pd.DataFrame:
+        """Verdicts at the rate of the study beside those of a tuned one; without rows where either is missing."""
+        return verdict_changes(self.tuned_from, self.verdicts)
 
     @cached_property
     def costs(self) -> pd.DataFrame:

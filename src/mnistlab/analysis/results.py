@@ -137,9 +137,19 @@ def depth_table(results: ResultsTable) -> pd.DataFrame:
 
 
 def other_settings(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Every setting of a cell but shape, activations and framework; hashable, missing values made alike."""
-    values = {name: row[name] for name in _DEFAULTS if name not in _SHAPE}
+    """Every setting of a cell but shape, activations and framework; hashable, missing values made alike.
+
+    A knob that was tuned for every cell by itself tells no two cells apart: it stands at its default.
+    """
+    tuned = row.get("tuned_knob")
+    values = {name: default if name == tuned else row[name] for name, default in _DEFAULTS.items()
+              if name not in _SHAPE}  # fmt: skip
     return {name: tuple(v) if isinstance(v, list | tuple) else None if pd.isna(v) else v for name, v in values.items()}
+
+
+def tuned_knob(cells: pd.DataFrame) -> str:
+    """The knob that was tuned for every cell by itself, in whose values they do not count as different; or empty."""
+    return str(cells["tuned_knob"].iloc[0]) if "tuned_knob" in cells and len(cells) else ""
 
 
 def _runs_by_cell(runs: pd.DataFrame) -> dict[str, _Runs]:

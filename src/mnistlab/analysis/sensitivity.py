@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import crossed_interval, t_interval
-from mnistlab.analysis.results import LEVEL, collapse_threshold
+from mnistlab.analysis.results import LEVEL, collapse_threshold, tuned_knob
 from mnistlab.spec import Architecture, Cell
 
 _PER_LAYER = ("hidden_layer_sizes", "activations")
@@ -65,6 +65,8 @@ class Sensitivity:
         Cells with a collapsed network that are not among them: `permutation` does without.
     cell_ids, seed_numbers : tuple
         The cells and the seeds themselves.
+    tuned_knob : str
+        See `varying_knobs`; empty where nothing was tuned.
     """
 
     metric: Literal["accuracy"]
@@ -81,6 +83,7 @@ class Sensitivity:
     left_out: int = 0
     cell_ids: tuple[str, ...] = ()
     seed_numbers: tuple[int, ...] = ()
+    tuned_knob: str = ""
 
     def __repr__(self) -> str:
         from mnistlab.formatting import REPR_WIDTH
@@ -161,6 +164,7 @@ def sensitivity(cells: pd.DataFrame, runs: pd.DataFrame, *, level: float = LEVEL
         "accuracy", method, conditional_on, shares, higher, noise, residual,
         _effects(knobs, scores, runs, level), *accuracy.shape, int(collapsed.sum()),
         cell_ids=tuple(scores.index), seed_numbers=tuple(map(int, scores.columns)),
+        tuned_knob=tuned_knob(cells),
     )  # fmt: skip
 
 
@@ -168,13 +172,15 @@ def varying_knobs(cells: pd.DataFrame) -> pd.DataFrame:
     """The settings in which cells differ: a row per cell (its id the index), a column per knob.
 
     `width` and `activation` are those of all layers, or a text such as `256-128-64` where layers differ; `depth` is the
-    number of layers. Every other setting has its own name; a missing value is None, a pipeline of features a text.
+    number of layers. Every other setting has its own name; a missing value is None, a pipeline of features a text. A
+    knob that was tuned for every cell by itself is not among them.
     """
+    tuned = tuned_knob(cells)
     columns = {
         "width": [_shared(sizes) for sizes in cells["hidden_layer_sizes"]],
         "depth": [len(sizes) for sizes in cells["hidden_layer_sizes"]],
         "activation": [_shared(names) for names in cells["activations"]],
-        **{name: [_level(value) for value in cells[name]] for name in _SETTINGS},
+        **{name: [_level(value) for value in cells[name]] for name in _SETTINGS if name != tuned},
     }
     table = pd.DataFrame(columns, index=list(cells["cell"]), dtype=object)
     return table[[name for name, values in columns.items() if len(set(values)) > 1]]

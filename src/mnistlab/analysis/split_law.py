@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import t_interval, wilson_interval
-from mnistlab.analysis.results import collapse_threshold
+from mnistlab.analysis.results import collapse_threshold, tuned_knob
 from mnistlab.spec import Architecture, Cell
 
 LEVEL = 0.95
@@ -168,7 +168,8 @@ def split_table(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
                "error", "validation_accuracy"]  # fmt: skip
     done = runs[runs["status"] == "done"]
     trained = cells[cells["cell"].isin(done["cell"])].sort_values("n_train", kind="stable")
-    keys = pd.Series([str(settings) for settings in trained[_SETTINGS].to_numpy().tolist()], trained.index, dtype=str)
+    settings = trained[[name for name in _SETTINGS if name != tuned_knob(cells)]]
+    keys = pd.Series([str(own) for own in settings.to_numpy().tolist()], trained.index, dtype=str)
     rows = [
         {"family": family["label"].iloc[-1], **_split_row(cell, done[done["cell"] == cell["cell"]])}
         for _, family in trained.groupby(keys, sort=False)

@@ -177,7 +177,7 @@ def knob_pairs(cells: pd.DataFrame) -> pd.DataFrame:
         `width` and `depth`, where all layers of both networks are equal, and else `layers`; `activation`; and every
         other setting by its name. Data set and protocol are no knobs: what differs there was tested on other digits.
     """
-    settings = [_settings(row) for row in cells.to_dict("records")]
+    settings = [all_settings(row) for row in cells.to_dict("records")]
     found = []
     for knob in settings[0] if settings else ():
         if knob in _NEVER_PAIRED:
@@ -391,8 +391,11 @@ def holm_factors(p: ArrayLike) -> NDArray[np.float64]:
     return factors
 
 
-def _settings(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Every knob of a cell, hashable, missing values made alike; the activation of all layers by its name alone."""
+def all_settings(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Every knob of a cell, hashable, missing values made alike; the activation of all layers by its name alone.
+
+    As in `other_settings`, a knob that was tuned for every cell by itself stands at its default.
+    """
     activations = tuple(row["activations"])
     shape = {"layers": tuple(row["hidden_layer_sizes"]),
              "activation": activations[0] if len(set(activations)) == 1 else activations}  # fmt: skip

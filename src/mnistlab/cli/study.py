@@ -50,6 +50,7 @@ def plan(
     /,
     *,
     seeds: Whole | None = None,
+    tune: str | None = None,
     engine: str = "auto",
     workers: Whole | None = None,
     max_runs: Whole = lab.MAX_RUNS,
@@ -65,6 +66,8 @@ def plan(
         smoke, lab, factors, grid, plain, strong, deformed, a TOML file, or a Python file that defines CONFIG.
     seeds
         Seeds 0 … N-1 instead of the study's own.
+    tune
+        The price with learning_rate tuned for every cell, as of run.
     engine
         auto, population (cohorts in one compiled program, each network as if it were alone; what these do not cover is
         trained by its framework) or reference (the framework's own fit).
@@ -75,7 +78,7 @@ def plan(
     """
     source, places = _study(study, flags, seeds), (where or Where()).places
     with _as_written(study):
-        planned = lab.plan(source, engine=engine, workers=workers, max_runs=max_runs, places=places)
+        planned = lab.plan(source, tune=tune, engine=engine, workers=workers, max_runs=max_runs, places=places)
     if json:
         emit_json(documents.plan_document(planned))
     else:
@@ -91,6 +94,7 @@ def run(
     until_decided: Annotated[bool, Parameter(negative="")] = False,
     margin: Points | None = None,
     max_seeds: Whole | None = None,
+    tune: str | None = None,
     engine: str = "auto",
     workers: Whole | None = None,
     device: str = "cpu",
@@ -119,6 +123,9 @@ def run(
         With --until-decided: what counts as equivalent, in points of accuracy (default: 0.2).
     max_seeds
         With --until-decided: no cell gets more seeds (default: 40).
+    tune
+        learning_rate: try five rates of every cell, a quarter to four times its own, on validation digits, then train
+        it with its best one, as the study NAME-tuned; its report says which verdicts of STUDY change.
     engine
         auto, population (cohorts in one compiled program, each network as if it were alone; what these do not cover is
         trained by its framework) or reference (the framework's own fit).
@@ -159,9 +166,9 @@ def run(
 
     with _as_written(study), closing(progress):
         if seconds is None and not yes and sys.stdin.isatty() and sys.stderr.isatty():
-            _ask(lab.plan(source, engine=engine, workers=workers, max_runs=max_runs, places=places))
+            _ask(lab.plan(source, tune=tune, engine=engine, workers=workers, max_runs=max_runs, places=places))
         summary = lab.run(
-            source, budget=seconds, engine=engine, workers=workers, device=device, fresh=fresh, keep=keep,
+            source, budget=seconds, tune=tune, engine=engine, workers=workers, device=device, fresh=fresh, keep=keep,
             max_runs=max_runs, places=places, on_progress=on_progress, on_event=tell, notify=progress.tell,
         )  # fmt: skip
     if follow:
@@ -169,7 +176,8 @@ def run(
     elif json:
         emit_json(documents.summary_document(summary))
     else:
-        words = source.words if keep == "none" else f"{source.words} --keep {keep}"
+        words = source.words if tune is None else f"{source.words} --tune {tune}"
+        words = words if keep == "none" else f"{words} --keep {keep}"
         emit(documents.summary_text(summary, words, (where or Where()).words))
     return summary.exit_status
 

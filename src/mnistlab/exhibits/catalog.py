@@ -4,13 +4,14 @@ from mnistlab.analysis.evidence import Evidence
 from mnistlab.exhibits.base import Exhibit, Shown
 from mnistlab.exhibits.cost import COSTS
 from mnistlab.exhibits.digits import DIGITS
+from mnistlab.exhibits.fair import FAIR
 from mnistlab.exhibits.grid import GRID
 from mnistlab.exhibits.knobs import KNOBS
 from mnistlab.exhibits.original import ORIGINAL
 from mnistlab.exhibits.search import SEARCH
 from mnistlab.exhibits.study import CELLS, STUDY
 
-EXHIBITS: tuple[Exhibit, ...] = (*SEARCH, *ORIGINAL, *KNOBS, *STUDY, *GRID, *COSTS, *DIGITS, *CELLS)
+EXHIBITS: tuple[Exhibit, ...] = (*SEARCH, *ORIGINAL, *KNOBS, *STUDY, *FAIR, *GRID, *COSTS, *DIGITS, *CELLS)
 
 
 def all_shown(known: Evidence) -> list[Shown]:

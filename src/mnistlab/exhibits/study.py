@@ -20,7 +20,7 @@ from mnistlab.exhibits.base import (
     trained_accuracy,
 )
 from mnistlab.formatting import NOTHING, Cells, counted, percent, point_estimate, points, table_cells
-from mnistlab.tabulation import RATE_NOTE, results_cells, setting, show_command
+from mnistlab.tabulation import rate_note, results_cells, setting, show_command
 from mnistlab.visualization.sensitivity import draw_effects, draw_shares
 from mnistlab.visualization.spread import draw_seeds
 from mnistlab.visualization.verdicts import draw_verdicts
@@ -308,6 +308,7 @@ def effects_table(known: "Evidence") -> pd.DataFrame:
                          number(known.results.resolution), runs_at[row["knob"], row["level"]],
                          len(effects)))  # fmt: skip
     table = pd.DataFrame(rows, columns=_EFFECT)
+    table = table.assign(tuned_knob=found.tuned_knob) if found.tuned_knob else table
     return table.sort_values("knob", key=lambda knobs: knobs.map(kept.index), kind="stable", ignore_index=True)
 
 
@@ -345,7 +346,7 @@ def _effects_caption(table: pd.DataFrame) -> str:
         parts.append(f"Largest share: {first}, lowest at {low}, highest at {high}.")
     if left_out := table["of_levels"].iloc[0] - len(table):
         parts.append(f"Left out: {left_out} settings of knobs with smaller shares.")
-    return " ".join([*parts, resolution_words(table), RATE_NOTE])
+    return " ".join([*parts, resolution_words(table), rate_note(table)])
 
 
 def _rows_high(inches: float, *groups: str) -> Any:

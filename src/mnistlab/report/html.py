@@ -18,7 +18,7 @@ from mnistlab.report.appendix import CELL_COLUMNS, RUN_COLUMNS, cell_entries
 from mnistlab.report.method import failures, framework_differences, machines, method_facts
 from mnistlab.saving import write_whole
 from mnistlab.store.tables import StudyStatus
-from mnistlab.tabulation import RATE_NOTE, resolution_note
+from mnistlab.tabulation import rate_note, resolution_note
 from mnistlab.visualization.style import inline_svg
 from mnistlab.wording import finding_sentence, knob_conditions, knob_meaning, verdict_cells
 
@@ -131,7 +131,7 @@ def report_html(known: Evidence, shown: list[Shown], status: StudyStatus) -> str
         answer=next((each.caption for each in shown if each.exhibit.name == _answer(known)), ""),
         findings=_findings(known),
         trials=None if known.search is None else f"{len(known.search.trials):,}",
-        notes=[resolution_note(known.results), RATE_NOTE],
+        notes=[resolution_note(known.results), rate_note(known.cells)],
         sections=[(name, title, parts) for name, title in SECTIONS
                   if (parts := [_part(each) for each in full if each.exhibit.section == name])],
         nothing=[(each.exhibit.question, each.caption) for each in asked if each.table.empty],

@@ -7,9 +7,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from mnistlab.analysis.evidence import Evidence
-from mnistlab.formatting import printable
+from mnistlab.formatting import counted, printable
 from mnistlab.spec import Training
-from mnistlab.tabulation import RATE_NOTE
+from mnistlab.tabulation import rate_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,7 @@ def method_facts(known: Evidence) -> list[tuple[str, list[str]]]:
         ("Splits", _splits(cells)),
         ("Seeds", [f"{per_cell} finished networks a cell.", _A_SEED]),
         ("Choosing", [_CHOOSING]),
+        *([("Learning rate", _rates(known.rates))] if known.tuned_from else []),
         ("Training", [_training(cells)]),
         ("Not measured", _not_measured(rows) or ["Nothing that was asked for is missing."]),
     ]  # fmt: skip
@@ -97,7 +98,21 @@ def _training(cells: "pd.DataFrame") -> str:
     """`framework keras; … learning rate 0.001, 0.01; …`: every setting but shape and split, with the values it has."""
     names = ["framework", "features", "batch_norm", "dropout", *(field.name for field in fields(Training))]
     listed = [f"{name.replace('_', ' ')} {', '.join(_values(cells[name]))}" for name in names]
-    return printable(f"{'; '.join(listed)}. {RATE_NOTE}")
+    return printable(f"{'; '.join(listed)}. {rate_note(cells)}")
+
+
+def _rates(table: "pd.DataFrame") -> list[str]:
+    """That every cell had as much to choose from, and what each chose."""
+    if table.empty:
+        return ["Not tuned yet."]
+    n, n_rates = int(table["n"].min()), len(table["rates"].iloc[0])
+    by_rate = [printable(f"{rate:g}: {'; '.join(rows['label'])}.") for rate, rows in table.groupby("rate")]
+    budget = (
+        f"Tuned for every cell by itself, all with the same budget: {counted(n, 'network')} at each of {n_rates} rates "
+        "around the one that the study says; the highest mean accuracy on validation digits is chosen, and the "
+        "networks that chose it are in no other number."
+    )
+    return [budget, *by_rate]
 
 
 def _values(column: "pd.Series[Any]") -> list[str]:

@@ -240,16 +240,21 @@ class Store:
     def cell_table(self, study: str | None = None) -> "pd.DataFrame":
         """A row per cell: `cell`, `label`, every setting under its own name, counts, `architecture_key`.
 
-        Cells that have no runs but trials are left out.
+        Cells that have no runs but trials are left out. Of a study that gave each cell its own best value of a knob
+        there is one more column, `tuned_knob`, the name of that knob; of cells that differ in it alone the first is
+        there, the one that the study has now.
         """
         import pandas as pd
 
-        rows = self._cell_rows(study, _NO_TRIALS_ALONE)
+        rows, knob = self._cell_rows(study, _NO_TRIALS_ALONE), self.tuned_knob(study)
         with self._sense():
             table = [{"cell": row["id"], **_cell(row).settings(), **row} for row in rows]
+        if knob:
+            alike = {str({**_cell(row).settings(), knob: None}): at for at, row in reversed(list(enumerate(rows)))}
+            table = [{**table[at], "tuned_knob": knob} for at in sorted(alike.values())]
         counts = [column.name for column in schema.CELL.columns if column.name not in ("id", "content")]
         names = dict.fromkeys(["cell", "label", *Cell(Architecture((64,))).settings(), *counts])
-        return pd.DataFrame(table, columns=list(names))
+        return pd.DataFrame(table, columns=[*names, *(["tuned_knob"] if knob else [])])
 
     def runs(self, study: str | None = None, *, bits: bool = False) -> "pd.DataFrame":
         """A row per run, cells in the study's order and by seed; of trials see `trials`.
@@ -319,6 +324,16 @@ class Store:
         """Objective, limits and choices of a search, a JSON object; empty of a study that is none, or not known."""
         query = "SELECT tuning FROM study WHERE name = :study"
         return next((text or "" for (text,) in self._rows(query, {"study": study})[1]), "")
+
+    def words(self, study: str) -> str:
+        """What stands behind `mnistlab run` to ask for a study again; empty where only Python can."""
+        query = "SELECT words FROM study WHERE name = :study"
+        return next((str(words) for (words,) in self._rows(query, {"study": study})[1]), "")
+
+    def tuned_knob(self, study: str | None) -> str:
+        """The knob of which every cell of a study has its own best value; empty where there is none."""
+        with self._sense():
+            return str(json.loads((study and self.tuning(study)) or "{}").get("knob", ""))
 
     def predictions(self, run: str) -> "pd.DataFrame":
         """A row per digit of a run: `index`, `label`, `predicted`, `correct`, `part`; `run` as in `find_run`."""
