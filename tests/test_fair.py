@@ -57,6 +57,7 @@ def test_a_tuned_study_says_what_it_is_and_how_to_ask_for_it_again():
         "knob": "learning_rate",
         "rates": [0.25, 0.5, 1.0, 2.0, 4.0],
         "of": "widths",
+        "cells": [cell.id for cell in CELLS],
     }
     assert fair.untuned_words(study.words, "learning_rate") == STUDY.words
     assert fair.tuned(replace(STUDY, words=""), "learning_rate").words == ""

@@ -2,6 +2,7 @@
 
 import doctest
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -283,6 +284,45 @@ def test_what_cannot_be_asked_is_refused_in_one_line(own, line):
     assert str(caught.value) == line
 
 
+def test_a_cell_that_turns_out_slower_than_the_limit_does_not_win():
+    """Predicted at half a second an epoch, measured at one for the widest."""
+    measured = {}
+    limits = Limits(parameters, lambda cell: measured.get(cell, 0.5), max_seconds_per_epoch=0.6)
+    grounds = grounds_of(SPACE, limits, shape=lambda cell: companions(Run(cell, 0), SEEDS_OF_ONE_CELL))
+    tuner, lab = Tuner(grounds, new_sampler("random", grounds), trials=60), Lab()
+    while batch := tuner.next(lab.fits):
+        for trained in lab.train(batch):
+            wide = trained.run.cell.architecture.hidden_layer_sizes[0] >= 64
+            measured[trained.run.cell] = 1.0 if wide else 0.5
+            tuner.know(trained)
+    [winner] = tuner.winners
+    assert winner.is_confirmed
+    assert winner.cell.architecture.hidden_layer_sizes[0] == 32
+
+
+def test_a_fresh_network_that_diverged_is_counted_and_the_others_confirm():
+    lab, tuner = Lab(), tuner_of(trials=10)
+    while batch := tuner.next(lab.fits):
+        for trained in lab.train(batch):
+            lost = trained.run.seed == FRESH_SEEDS + 1
+            tuner.know(replace(trained, accuracy=None) if lost else trained)
+    [winner] = tuner.winners
+    assert (len(winner.fresh), winner.n_lost, winner.is_confirmed) == (CONFIRMING - 1, 1, True)
+
+
+def test_who_won_does_not_depend_on_the_order_in_which_networks_ended():
+    lab = Lab(score=lambda cell: 0.9)  # all alike, so that every place in the race is a tie
+    done = []
+    tuner = tuner_of(trials=40)
+    while batch := tuner.next(lab.fits):
+        for trained in lab.train(batch):
+            trained = replace(trained, accuracy=round(trained.accuracy or 0, 3))
+            done.append(trained)
+            tuner.know(trained)
+    again = tuner_of(trials=40, done=tuple(reversed(done)))
+    assert [(w.cell, w.is_confirmed) for w in again.winners] == [(w.cell, True) for w in tuner.winners]
+
+
 # The winner's curse
 
 N_STUDIES, N_CELLS, VALIDATION, TEST = 300, 90, 6_000, 10_000
@@ -293,17 +333,18 @@ class CursedLab(Lab):
 
     def __init__(self, errors, rng):
         super().__init__()
-        self.errors, self.rng, self.digits = errors, rng, {}
+        self.errors, self.rng, self.digits, self.networks = errors, rng, {}, {}
 
     def train(self, batch):
         for run in batch.runs:
             own = self.digits.setdefault(run.seed, self.rng.choice(self.errors, VALIDATION, replace=False))
-            yield Trained(run, (0.9,) * 8 + (accuracy := right(own, self.rng),), accuracy)
+            self.networks[run] = self.rng.normal(0, 0.001)
+            yield Trained(run, (0.9,) * 8 + (accuracy := self.right(run, own),), accuracy)
 
-
-def right(errors, rng):
-    """The share of digits that one more network classifies right."""
-    return float((rng.random(len(errors), dtype=np.float32) >= errors + rng.normal(0, 0.001)).mean())
+    def right(self, run, errors):
+        """The share of digits, with these chances of an error, that a trained network classifies right."""
+        drawn = self.rng.random(len(errors), dtype=np.float32)
+        return float((drawn >= errors + self.networks[run]).mean())
 
 
 @pytest.mark.ci
@@ -313,24 +354,28 @@ def test_among_equal_cells_the_best_trial_looks_better_than_it_is_and_the_quoted
     pool, test = (0.004 + 0.9 * rng.beta(0.02, 0.9, n) for n in (54_000, TEST))
     space = load_space({"model": {"node_counts": list(range(20, 50))},
                         "training": {"learning_rate": [0.001, 0.002, 0.003], "epochs": 9}})  # fmt: skip
-    naive, raced, fresh, optimism, quoted = [], [], [], [], []
+    naive, lucky, raced, fresh, optimism, quoted = [], [], [], [], [], []
     for study in range(N_STUDIES):
         lab = CursedLab(pool, rng)
         tuner = lab.drive(tuner_of(space, "grid", seed=study))
         [winner] = tuner.winners
         assert len(tuner.tried) == N_CELLS
         truth = 1 - lab.digits[SEARCH_SEEDS].mean()
-        naive.append(max(trained.accuracy for trained in tuner.tried) - truth)
+        best = max(tuner.tried, key=lambda trained: trained.accuracy)
+        naive.append(best.accuracy - truth)
+        lucky.append(lab.right(best.run, test) - (1 - test.mean()))
         raced.append(winner.searched_accuracy - (1 - pool.mean()))
         fresh.append(np.mean(winner.fresh) - (1 - pool.mean()))
         optimism.append(winner.optimism)
         # What is quoted: the mean on test digits over the networks with fresh seeds.
-        quoted.append(np.mean([right(test, rng) for _ in winner.fresh]) - (1 - test.mean()))
+        confirming = [Run(winner.cell, FRESH_SEEDS + number) for number in range(CONFIRMING)]
+        quoted.append(np.mean([lab.right(run, test) for run in confirming]) - (1 - test.mean()))
     # The interval of what was quoted too much holds what truly was.
     held = np.mean([one.low <= true <= one.high for one, true in zip(optimism, raced, strict=True)])
     assert 0.91 < held < 0.98
-    points = 100 * np.array([np.mean(naive), np.mean(raced), np.mean(fresh), np.mean(quoted)])
+    points = 100 * np.array([np.mean(naive), np.mean(raced), np.mean(fresh), np.mean(quoted), np.mean(lucky)])
     assert 0.3 < points[0] < 0.6
     assert 0.03 < points[1] < points[0] / 3  # more seeds in the race take most of it away, but not all
     assert points[2] == pytest.approx(0, abs=0.02)
     assert points[3] == pytest.approx(0, abs=0.01)
+    assert points[4] > 0.05  # the network that looked best is better than its cell: it may not be quoted either

@@ -83,10 +83,12 @@ def _tuned_from(store: Store, study: str) -> "TunedFrom | None":
 
     if not (knob := store.tuned_knob(study)):
         return None
-    of, words = json.loads(store.tuning(study))["of"], store.words(study)
+    tuning, words = json.loads(store.tuning(study)), store.words(study)
+    of = tuning["of"]
     command = f"mnistlab run {fair.untuned_words(words, knob)}" if words else ""
     cells = {cell.id: cell for cell, _ in store.sizes(study)}
     found = store.trials(study)
+    found = found[[fair.is_of_now(cells[cell], tuning["cells"]) for cell in found["cell"]]]
     accuracies = fair.trial_accuracies(found)
     trials = pd.DataFrame([
         {"run": row["run"], "cell": row["cell"], "label": cells[row["cell"]].label, "seed": row["seed"],

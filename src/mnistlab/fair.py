@@ -63,9 +63,14 @@ def tuned(study: Study, knob: str) -> Study:
         except InvalidFieldError as error:
             raise ConfigurationError(asked, f'"{cell.label}" would be tried with rate {error.value:g}: {error.why}'
                                      ) from None  # fmt: skip
-    tuning = {"knob": knob, "rates": FACTORS, "of": study.name}
+    tuning = {"knob": knob, "rates": FACTORS, "of": study.name, "cells": [cell.id for cell in study.cells]}
     words = study.words and f"{study.words} {asked}"
     return replace(study, name=f"{study.name}-tuned", tuning=json.dumps(tuning), words=words)
+
+
+def kind(tuning: str) -> object:
+    """What sort of study this is the tuning of; the cells that it had when it was run last do not matter."""
+    return {name: value for name, value in json.loads(tuning or "{}").items() if name != "cells"}
 
 
 def untuned_words(words: str, knob: str) -> str:
@@ -76,6 +81,12 @@ def untuned_words(words: str, knob: str) -> str:
 def rates_of(cell: Cell) -> tuple[Cell, ...]:
     """The cell with every rate that is tried of it, ascending."""
     return tuple(_with_rate(cell, factor * cell.training.learning_rate) for factor in FACTORS)
+
+
+def is_of_now(tried: Cell, cells: Collection[str]) -> bool:
+    """Whether a trial's cell is one of these with a rate that is tried of it, and not of what the study once said."""
+    rate = tried.training.learning_rate
+    return any(_with_rate(tried, rate / factor).id in cells for factor in FACTORS)
 
 
 def search_of(study: Study) -> Study:
@@ -96,9 +107,9 @@ def stored_runs(study: Study, store: Store) -> list[Run]:
 
 def n_to_do(study: Study, finished: Collection[str]) -> int:
     """How many of a tuned study's runs have no result, those included of which the trials have yet to say the rate."""
-    trials = {run.id for run in runs_of(search_of(study))}
-    final = len(study.cells) * len(study.seeds) - len(set(finished) - trials)
-    return len(trials - set(finished)) + max(0, final)
+    search = search_of(study)
+    trials, final = ({run.id for run in runs_of(part)} for part in (search, replace(search, seeds=study.seeds)))
+    return len(trials - set(finished)) + max(0, len(study.cells) * len(study.seeds) - len(final & set(finished)))
 
 
 def best_rate(cell: Cell, accuracies: Mapping[str, float]) -> Cell | None:

@@ -49,13 +49,9 @@ def plan_here(
     ConfigurationError
         A cell that cannot be trained as asked, more runs than `max_runs`, or a network this machine has no memory for.
     """
-    from mnistlab.instruments.resources import available_bytes, usable_cores
+    from mnistlab.instruments.resources import available_bytes
 
-    runs = len(study.cells) * len(study.seeds)
-    if workers is not None and workers < 1:
-        raise ConfigurationError(f"--workers {workers}", "a whole number of 1 or more is needed")
-    if device == "gpu" and workers not in (None, 1):
-        raise ConfigurationError(f"--workers {workers}", "on a GPU one process trains", "--workers 1")
+    runs, workers = len(study.cells) * len(study.seeds), checked_workers(workers, device)
     if runs > max_runs:
         raise ConfigurationError(f"study {study.name}", f"{runs:,} runs are more than {max_runs:,}",
                                  f"--max-runs {runs} allows them")  # fmt: skip
@@ -70,12 +66,28 @@ def plan_here(
     if largest is not None and needed > available:
         raise ConfigurationError(largest.label, f"one such network needs about {needed / 1e9:,.1f} GB of memory, "
                                  f"{available / 1e9:,.1f} GB are free here", "make it smaller")  # fmt: skip
-    cores = 1 if device == "gpu" else max(1, usable_cores() // threads_of_a_run())
-    workers = min(workers or cores, max(1, available // max(1, needed)))
+    workers = min(workers, max(1, available // max(1, needed)))
     return make_plan(
         study, sizes=sizes, finished=store.finished(), measured=store.measured(), prices=prices,
         program_of=partial(program_of, engine, device=device), workers=workers,
     )  # fmt: skip
+
+
+def checked_workers(workers: int | None, device: str) -> int:
+    """Processes side by side: as asked for, or one a core.
+
+    Raises
+    ------
+    ConfigurationError
+        Fewer than one, or several on a GPU.
+    """
+    from mnistlab.instruments.resources import usable_cores
+
+    if workers is not None and workers < 1:
+        raise ConfigurationError(f"--workers {workers}", "a whole number of 1 or more is needed")
+    if device == "gpu" and workers not in (None, 1):
+        raise ConfigurationError(f"--workers {workers}", "on a GPU one process trains", "--workers 1")
+    return workers or (1 if device == "gpu" else max(1, usable_cores() // threads_of_a_run()))
 
 
 def learned_prices(store: Store, device: str) -> Prices:

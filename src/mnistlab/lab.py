@@ -23,7 +23,7 @@ from mnistlab.datasets.catalog import Dataset
 from mnistlab.dnn_model import check_backend, choose_backend
 from mnistlab.engines.programs import program_of, why_not_covered
 from mnistlab.errors import ConfigurationError, DataError
-from mnistlab.forecast import learned_prices, plan_here, threads_of_a_run, with_data
+from mnistlab.forecast import checked_workers, learned_prices, plan_here, threads_of_a_run, with_data
 from mnistlab.instruments.environment import check_device
 from mnistlab.keeping import check_keep, discard, keeper_of, kept_network, kept_path
 from mnistlab.network import Prediction, TrainedNetwork
@@ -365,30 +365,29 @@ def tune(
     if budget is not None and not budget > 0:
         raise ConfigurationError(f"--budget {budget:g}", "a positive time is needed", "for example 600 seconds")
     check_device(device)
-    asked = searches.Asked(load_space(space), objective, max_parameters, max_seconds_per_epoch)
+    workers = checked_workers(workers, device)
+    asked = searches.Asked(load_space(space), objective, max_parameters, max_seconds_per_epoch, dataset or "")
     searches.check_asked(asked)
-    asked = asked if dataset is None else asked.on(dataset)
-    alone = Study("tune", (asked.cells_by_features()[0],), (0,), folder=asked.space.folder)
+    first = replace(asked.cells_by_features()[0], dataset=dataset or asked.dataset)
+    alone = Study("tune", (first,), (0,), folder=Path() if dataset else asked.space.folder)
     alone, infos, own = with_data(alone, places.data_dir)
-    asked = searches.installed(asked.on(alone.cells[0].dataset), notify)
+    asked = asked.on(alone.cells[0].dataset)
+    usable = searches.installed(asked.space, notify)
     store, (best, missing) = open_store(places.store), best_sampler()
-    if not fresh:
-        searches.check_same(asked, store)
+    searches.check_same(asked, store, fresh=fresh)
     if missing and sampler is None:
         notify(missing)
     prices = learned_prices(store, device)
     pace = searches.pace_here(infos, store.trials(asked.study.name), prices, device)
 
     def new_tuner() -> "Tuner":
-        return searches.tuner_here(asked, store, infos, pace, sampler=sampler or best, trials=trials)
+        return searches.tuner_here(asked, usable, store, infos, pace, sampler=sampler or best, trials=trials)
 
-    new_tuner()  # its faults show before a download
+    reachable = replace(asked, space=new_tuner().grounds.space)  # its faults show before a download
     check_backend()
     _bring(infos, own, places, notify)
 
     from mnistlab.execution.worker import WorkerSettings
-    from mnistlab.instruments.resources import usable_cores
-    from mnistlab.search import conduct_search
     from mnistlab.stop import Budget, stop_on_signals
     from mnistlab.store.writer import open_writer
 
@@ -397,16 +396,18 @@ def tune(
         threads=threads_of_a_run(),
     )  # fmt: skip
     allowance = Budget(TUNE_SECONDS if budget is None and trials is None else budget, started)
-    cores = 1 if device == "gpu" else max(1, usable_cores() // settings.threads)
     holder = f"mnistlab tune {asked.words}"
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         if fresh:
-            writer.forget(store.statuses(asked.study.name))
-        _keep_features(asked.cells_by_features(), places, stop=stop, budget=allowance, notify=notify)
+            elsewhere = {
+                id_ for name in store.study_names() if name != asked.study.name for id_ in store.statuses(name)
+            }
+            writer.forget(set(store.statuses(asked.study.name)) - elsewhere)
+        _keep_features(reachable.cells_by_features(), places, stop=stop, budget=allowance, notify=notify)
         summary = conduct_search(
             new_tuner(), asked.study, writer, prices, sizes_of=lambda cell: cell_size(cell, infos[cell.dataset]),
             program_of=partial(program_of, "auto", device=device), settings=settings, budget=allowance, stop=stop,
-            workers=workers or cores, on_progress=on_progress, on_event=pace.hearing(on_event), notify=notify,
+            workers=workers, on_progress=on_progress, on_event=pace.hearing(on_event), notify=notify,
         )  # fmt: skip
     return replace(searches.tuned(store, asked), summary=summary)
 
@@ -417,7 +418,7 @@ def _refuse_other_looks(study: Study, known: Store) -> None:
     Nor can cells that were chosen among several be taken for those that a study names.
     """
     forget = "--fresh to forget its results and begin anew"
-    if study.name in known.study_names() and known.tuning(study.name) != study.tuning:
+    if study.name in known.study_names() and fair.kind(known.tuning(study.name)) != fair.kind(study.tuning):
         words = known.words(study.name)
         as_begun = f" (`mnistlab run {words}`)" if words else ""
         raise ConfigurationError(f"study {study.name}", f"the store holds another of this name{as_begun}",

@@ -4,6 +4,7 @@ The store keeps what was asked for (`Search`) with the study, so that a reader n
 """
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from mnistlab.plan import CellSize, cell_size, work_of
 from mnistlab.preprocessing import check_installed
 from mnistlab.price import Prices
 from mnistlab.sampling import RandomSampler, new_sampler
-from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
+from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS, first_search_seed
 from mnistlab.spec import Architecture, Cell, Features, Run
 from mnistlab.store.tables import Store
 from mnistlab.study import Choice, Space, Study
@@ -48,12 +49,15 @@ class Asked:
         One of `tuner.OBJECTIVES`.
     max_parameters : int | None
     max_seconds_per_epoch : float | None
+    other_dataset : str
+        As its user named it, where it is not that of the space.
     """
 
     space: Space
     objective: str = "accuracy"
     max_parameters: int | None = None
     max_seconds_per_epoch: float | None = None
+    other_dataset: str = ""
 
     @property
     def study(self) -> Study:
@@ -62,7 +66,8 @@ class Asked:
         named = "" if space.name == "default" else f"-{space.name}"
         within = [f"-{limit}-{word}" for limit, word in
                   ((self.max_parameters, "parameters"), (self.max_seconds_per_epoch, "seconds")) if limit]  # fmt: skip
-        return Study("tune" + named + "".join(within) + least, (), (), words=self.words, tuning=self.to_json())
+        on = f"-{self.dataset}" if self.other_dataset else ""
+        return Study("tune" + named + on + "".join(within) + least, (), (), words=self.words, tuning=self.to_json())
 
     @property
     def words(self) -> str:
@@ -70,6 +75,7 @@ class Asked:
         if not self.space.words:
             return ""
         given = {"--space": None if self.space.words == "default" else self.space.words,
+                 "--dataset": shlex.quote(self.other_dataset) if self.other_dataset else None,
                  "--max-parameters": self.max_parameters, "--max-seconds-per-epoch": self.max_seconds_per_epoch,
                  "--objective": None if self.objective == "accuracy" else self.objective}  # fmt: skip
         # Without any of them, there is still something behind the command.
@@ -97,6 +103,7 @@ class Asked:
         return json.dumps({
             "objective": self.objective, "max_parameters": self.max_parameters,
             "max_seconds_per_epoch": self.max_seconds_per_epoch, "space": self.space.name,
+            "other_dataset": self.other_dataset,
             "choices": {choice.field: choice.values for choice in self.space.choices},
         })  # fmt: skip
 
@@ -109,7 +116,8 @@ def search_in(store: Store, study: str) -> Asked | None:
     choices = tuple(Choice(name, tuple(tuple(value) if name in _TUPLES else value for value in values))
                     for name, values in content["choices"].items())  # fmt: skip
     space = Space(content["space"], choices)
-    return Asked(space, content["objective"], content["max_parameters"], content["max_seconds_per_epoch"])
+    return Asked(space, content["objective"], content["max_parameters"], content["max_seconds_per_epoch"],
+                 content["other_dataset"])  # fmt: skip
 
 
 def check_asked(asked: Asked) -> None:
@@ -128,16 +136,25 @@ def check_asked(asked: Asked) -> None:
                                  "a positive number of seconds is needed")  # fmt: skip
 
 
-def check_same(asked: Asked, store: Store) -> None:
-    """Refuse to mix a search with one of the same name among other choices (ConfigurationError)."""
+def check_same(asked: Asked, store: Store, *, fresh: bool) -> None:
+    """Refuse to mix a search with a study of the same name that is none, or searches among other choices.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    name = asked.study.name
+    if name in store.study_names() and search_in(store, name) is None:
+        raise ConfigurationError(f"study {name}", "the store holds a study of this name that is no search",
+                                 "name the space otherwise")  # fmt: skip
     before = json.loads(store.tuning(asked.study.name) or "{}").get("choices")
-    if before not in (None, json.loads(asked.to_json())["choices"]):
+    if not fresh and before not in (None, json.loads(asked.to_json())["choices"]):
         raise ConfigurationError(f"study {asked.study.name}", "the store holds a search of this name among other "
                                  "choices", "name the space otherwise, or --fresh to forget that search")  # fmt: skip
 
 
-def installed(asked: Asked, notify: Callable[[str], None]) -> Asked:
-    """The same without features that need a package which is absent; a line says so.
+def installed(space: Space, notify: Callable[[str], None]) -> Space:
+    """The space without features that need a package which is absent; a line says so.
 
     Raises
     ------
@@ -145,7 +162,7 @@ def installed(asked: Asked, notify: Callable[[str], None]) -> Asked:
         Nothing is left.
     """
     choices, faults = [], list[MachineError]()
-    for choice in asked.space.choices:
+    for choice in space.choices:
         if choice.field == "steps":
             usable = []
             for steps in choice.values:
@@ -160,7 +177,7 @@ def installed(asked: Asked, notify: Callable[[str], None]) -> Asked:
         choices.append(choice)
     if faults:
         notify(f"left out of the search: {faults[0]}")
-    return replace(asked, space=replace(asked.space, choices=tuple(choices)))
+    return replace(space, choices=tuple(choices))
 
 
 @dataclass(slots=True, eq=False)
@@ -201,31 +218,37 @@ def pace_here(
 
 
 def tuner_here(
-    asked: Asked, store: Store, infos: Mapping[str, DatasetInfo], pace: Pace, *, sampler: str, trials: int | None
-) -> Tuner:
+    asked: Asked, space: Space, store: Store, infos: Mapping[str, DatasetInfo], pace: Pace, *, sampler: str,
+    trials: int | None,
+) -> Tuner:  # fmt: skip
     """A tuner that goes on where the store stands, and knows what other studies have found in its space.
+
+    `space` is that of the search, as far as it can be trained here.
 
     Raises
     ------
     ConfigurationError
-        Nothing in the space is within the limits; see `sampling.grounds_of`.
+        Nothing in the space is within the limits; see `grounds.grounds_of`.
     """
     limits = Limits(lambda cell: cell_size(cell, infos[cell.dataset]).parameters, pace,
                     asked.max_parameters, asked.max_seconds_per_epoch)  # fmt: skip
     done = trained_of(store, asked.study.name)
     # Other draws in another call, or it would be proposed again what was proposed already.
-    grounds = grounds_of(asked.space, limits, shape=_shape, seed=len(done))
+    grounds = grounds_of(space, limits, shape=_shape, seed=len(done))
     drawn = new_sampler(sampler, grounds, two_objectives=asked.objective != "accuracy")
-    return Tuner(grounds, drawn, asked.objective, trials, known=_known(store, asked.study.name), done=done)
+    return Tuner(grounds, drawn, asked.objective, trials, known=_known(store, asked.study.name), done=done,
+                 first_seed=first_search_seed(asked.study.name))  # fmt: skip
 
 
 def tuner_of(asked: Asked, store: Store) -> Tuner:
     """The tuner as far as it came, to ask who has won: it needs no data set, and proposes nothing."""
     name = asked.study.name
     parameters = {cell.id: size.parameters for cell, size in store.sizes(name)}
-    limits = Limits(lambda cell: parameters[cell.id], Pace(lambda _: 0.0, _measured(store.trials(name))))
+    limits = Limits(lambda cell: parameters[cell.id], Pace(lambda _: 0.0, _measured(store.trials(name))),
+                    asked.max_parameters, asked.max_seconds_per_epoch)  # fmt: skip
     grounds = Grounds(asked.space, _shape, limits, [], (), np.random.default_rng(0))
-    return Tuner(grounds, RandomSampler(grounds), asked.objective, done=trained_of(store, name))
+    return Tuner(grounds, RandomSampler(grounds), asked.objective, done=trained_of(store, name),
+                 first_seed=first_search_seed(name))  # fmt: skip
 
 
 def trained_of(store: Store, study: str) -> tuple[Trained, ...]:
@@ -258,7 +281,7 @@ def _known(store: Store, study: str) -> tuple[Known, ...]:
 
 
 def _measured(trials: "pd.DataFrame") -> dict[str, float]:
-    first = trials[(trials["seed"] == SEARCH_SEEDS) & (trials["epochs_done"] > 0)]
+    first = trials[trials["epochs_done"] > 0].drop_duplicates("cell")
     return dict(zip(first["cell"], first["steps_seconds"] / first["epochs_done"], strict=True))
 
 
@@ -283,7 +306,9 @@ class Confirmed:
     optimism : Estimate
         How much the first is above the second.
     accuracy : Estimate
-        On test digits, of the fresh networks alone.
+        On test digits, of the fresh networks alone, once all are trained.
+    n_lost : int
+        Fresh seeds of which no network came.
     """
 
     cell: Cell
@@ -293,10 +318,11 @@ class Confirmed:
     fresh_validation_accuracy: Estimate
     optimism: Estimate
     accuracy: Estimate
+    n_lost: int = 0
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether any fresh network has been tested."""
+        """Whether its fresh seeds have all been trained."""
         return self.accuracy.value is not None
 
 
@@ -349,13 +375,14 @@ def tuned(store: Store, asked: Asked) -> Tuned:
 
     study = asked.study.name
     tuner, sizes = tuner_of(asked, store), {cell.id: size for cell, size in store.sizes(study)}
-    rows = results_table(store.cell_table(study), store.runs(study, bits=True), store.measurements()).rows
+    runs = store.runs(study, bits=True)
+    rows = results_table(store.cell_table(study), runs[runs["role"] == "fresh"], store.measurements()).rows
     tested = dict(zip(rows["cell"], rows["accuracy"], strict=True)) if len(rows) else {}
     winners = tuple(
         Confirmed(
             winner.cell, sizes[winner.cell.id], tuner.grounds.limits.seconds_per_epoch(winner.cell),
             t_interval(winner.searched), t_interval(winner.fresh), winner.optimism,
-            tested.get(winner.cell.id, no_test),
+            tested.get(winner.cell.id, no_test) if winner.is_confirmed else no_test, winner.n_lost,
         )
         for winner in tuner.winners
     )  # fmt: skip
@@ -376,7 +403,8 @@ def shown(store: Store, study: str) -> "Search | None":
     found, choices = tuned(store, asked), [choice for choice in asked.space.choices if len(choice.values) > 1]
     sizes = {cell.id: (cell, size) for cell, size in store.sizes(study)}
     every = store.trials(study)
-    trials = every[every["seed"] == SEARCH_SEEDS].reset_index(drop=True)
+    first_seed = first_search_seed(study)
+    trials = every[every["seed"] == first_seed].reset_index(drop=True)
     points = [asked.space.point(sizes[cell][0]) or () for cell in trials["cell"]]
     places = {choice.field: place for place, choice in enumerate(asked.space.choices)}
     columns = {choice.field: [choice.values[point[places[choice.field]]] for point in points] for choice in choices}
@@ -391,7 +419,7 @@ def shown(store: Store, study: str) -> "Search | None":
     curves = store.curves(study)
     epochs = [(run, epoch, accuracy) for run in trials["run"]
               for epoch, accuracy in enumerate(curves.get(run, ()), 1)]  # fmt: skip
-    raced = every[every["cell"].isin(every.loc[every["seed"] > SEARCH_SEEDS, "cell"])]
+    raced = every[every["cell"].isin(every.loc[every["seed"] > first_seed, "cell"])]
     kept = {cell.id for cell in (*found.undecided, *(winner.cell for winner in found.winners))}
     candidates = raced[["cell", "seed", "validation_accuracy"]].assign(
         label=[sizes[cell][0].label for cell in raced["cell"]], kept=raced["cell"].isin(kept)

@@ -53,11 +53,14 @@ class Winner:
         Of its networks in search and race, the first of which is why it was a candidate.
     fresh : tuple of float
         Of its networks with fresh seeds, as far as they are trained.
+    n_lost : int
+        Fresh seeds of which no network came: it diverged.
     """
 
     cell: Cell
     searched: tuple[float, ...]
     fresh: tuple[float, ...]
+    n_lost: int = 0
 
     @property
     def searched_accuracy(self) -> float:
@@ -66,8 +69,8 @@ class Winner:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether all its fresh networks are there."""
-        return len(self.fresh) >= CONFIRMING
+        """Whether all its fresh seeds have been trained."""
+        return len(self.fresh) + self.n_lost >= CONFIRMING
 
     @property
     def optimism(self) -> Estimate:
@@ -94,6 +97,9 @@ class Tuner:
         What other studies know of cells of the space. These cells may still be proposed.
     done : tuple of Trained
         All that this tuner had trained before, to go on with.
+    first_seed : int
+        Of its trials; races go on with the next ones. A trial that was given up is not the network that another search
+        would have had of the same cell, so each has seeds of its own.
 
     Examples
     --------
@@ -119,6 +125,7 @@ class Tuner:
     members: int = MEMBERS
     known: tuple[Known, ...] = ()
     done: tuple[Trained, ...] = ()
+    first_seed: int = SEARCH_SEEDS
     _cells: dict[Cell, dict[int, Trained]] = field(default_factory=dict, init=False)
     _out: set[Run] = field(default_factory=set, init=False)
     _too_long: list[list[Cell]] = field(default_factory=list, init=False)
@@ -165,7 +172,7 @@ class Tuner:
         self._out.discard(run)
         self._cells.setdefault(run.cell, {})[run.seed] = trained
         self._race = None
-        if run.seed == SEARCH_SEEDS:
+        if run.seed == self.first_seed:
             self.grounds.seen.add(run.cell)
             self.sampler.tell(
                 Outcome(run.cell, trained.accuracy, self._cost(run.cell), trained.curve, trained.given_up)
@@ -181,15 +188,17 @@ class Tuner:
     @property
     def tried(self) -> list[Trained]:
         """Every trial of the search, in the order in which they came."""
-        return [by_seed[SEARCH_SEEDS] for by_seed in self._cells.values() if SEARCH_SEEDS in by_seed]
+        return [by_seed[self.first_seed] for by_seed in self._cells.values() if self.first_seed in by_seed]
 
     @property
     def winners(self) -> tuple[Winner, ...]:
         """Who has won, as far as it is known; of two objectives the Pareto front, by ascending cost."""
-        return tuple(
-            Winner(cell, tuple(self._accuracies(cell, SEARCH_SEEDS)), tuple(self._accuracies(cell, FRESH_SEEDS)))
-            for cell in self._raced().winners
-        )
+        return tuple(map(self._winner, self._raced().winners))
+
+    def _winner(self, cell: Cell) -> Winner:
+        searched, fresh = (tuple(self._accuracies(cell, seed)) for seed in (self.first_seed, FRESH_SEEDS))
+        n_ended = CONFIRMING - len(self._missing(cell, FRESH_SEEDS, CONFIRMING))
+        return Winner(cell, searched, fresh, n_ended - len(fresh))
 
     @property
     def undecided(self) -> tuple[Cell, ...]:
@@ -204,7 +213,7 @@ class Tuner:
             if batch := self._searching(fits):
                 return batch
             # What is out may be given up, and leave time for more; and the candidates are not known before.
-            if any(run.seed == SEARCH_SEEDS for run in self._out):
+            if any(run.seed == self.first_seed for run in self._out):
                 return None
             self._search_is_over = True
         if not self._race_is_over:
@@ -220,7 +229,7 @@ class Tuner:
     def _searching(self, fits: Fits) -> Batch | None:
         cohorts = itertools.chain(list(self._too_long), iter(self._proposed, []))
         for cells in itertools.islice(cohorts, _OTHERS):
-            runs = tuple(Run(cell, SEARCH_SEEDS) for cell in cells)
+            runs = tuple(Run(cell, self.first_seed) for cell in cells)
             if fits([*runs, *self._reserve(cells)]):
                 self._too_long = [others for others in self._too_long if others != cells]
                 return Batch(runs, "search", self._halving(cells))
@@ -239,13 +248,13 @@ class Tuner:
         fresh = self._confirming(self._leading(candidates, 1) or cells[:1])
         n_race = min(_RACE, math.ceil(networks * (1 / _SEARCH_SHARE - 1)) - len(fresh))
         rounds = itertools.product(range(1, LOOKS[-1]), candidates)
-        race = [Run(cell, SEARCH_SEEDS + index) for index, cell in itertools.islice(rounds, max(n_race, 0))]
+        race = [Run(cell, self.first_seed + index) for index, cell in itertools.islice(rounds, max(n_race, 0))]
         return [*race, *fresh]
 
     def _halving(self, cells: Sequence[Cell]) -> Halving | None:
         epochs = max(cell.training.epochs for cell in cells)
         rungs = sorted({math.ceil(epochs / FACTOR**power) for power in (2, 1)} - {epochs})
-        others = self.tried
+        others = [one for one in self.tried if self.grounds.limits.allow(one.run.cell)]
         if (costs := self._costs(cells)) is not None:
             # A small network is not given up because large ones are better.
             others = [one for one in others if (self._cost(one.run.cell) or 0) <= costs.max()]
@@ -255,8 +264,14 @@ class Tuner:
     # Race and confirmation.
 
     def _trained(self) -> list[Trained]:
-        """Trials that were trained to the end."""
-        return [one for one in self.tried if one.accuracy is not None and not one.given_up]
+        """Trials that were trained to the end, within the limits as they are known by now.
+
+        In an order that does not depend on when they ended, so that equals are taken alike whenever it is asked.
+        """
+        whole = [one for one in self.tried if one.accuracy is not None and not one.given_up]
+        return sorted(
+            (one for one in whole if self.grounds.limits.allow(one.run.cell)), key=lambda one: one.run.cell.id
+        )
 
     def _candidates(self) -> list[Cell]:
         trained = self._trained()
@@ -277,7 +292,7 @@ class Tuner:
         for look in LOOKS:
             if len(kept) < 2:
                 break
-            runs = [self._missing(cell, SEARCH_SEEDS, look) for cell in kept]
+            runs = [self._missing(cell, self.first_seed, look) for cell in kept]
             if missing := [run for own in itertools.zip_longest(*runs) for run in own if run]:
                 return _Race(kept, self._leading(kept, n_seeds, equal), missing)
             # One that does not learn every time is no winner.
@@ -304,7 +319,7 @@ class Tuner:
     def _table(self, cells: Sequence[Cell], n_seeds: int) -> NDArray[np.float64]:
         """Accuracies, float64 array (n_cells, n_seeds); 0 where no network came of a run."""
         by_seed = [self._cells[cell] for cell in cells]
-        return np.array([[own[SEARCH_SEEDS + index].accuracy or 0.0 for index in range(n_seeds)] for own in by_seed])
+        return np.array([[own[self.first_seed + index].accuracy or 0.0 for index in range(n_seeds)] for own in by_seed])
 
     def _missing(self, cell: Cell, first_seed: int, n_seeds: int) -> list[Run]:
         by_seed = self._cells.get(cell, {})

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
+from mnistlab.seeds import FRESH_SEEDS, first_search_seed
 
 SPACE = """
 name = "small"
@@ -72,7 +72,7 @@ def check_complete(lab, found):
         curves = shell.execute("SELECT count(*) FROM epoch JOIN study_run USING (run) "
                                "WHERE role = 'search' AND test_accuracy IS NOT NULL").fetchone()[0]  # fmt: skip
     assert max(Counter((cell, seed) for cell, seed, *_ in runs).values()) == 1
-    assert len([cell for cell, seed, *_ in runs if seed == SEARCH_SEEDS]) == 12
+    assert len([cell for cell, seed, *_ in runs if seed == first_search_seed("tune-small")]) == 12
     fresh = [(cell, seed) for cell, seed, role, status in runs if role == "fresh" and status == "done"]
     assert fresh == [(winner["cell"], FRESH_SEEDS + number) for number in range(5)]
     assert (tested, curves) == (0, 0)

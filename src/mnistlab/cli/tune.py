@@ -37,7 +37,7 @@ def tune(
     max_parameters
         The most parameters the network may have.
     max_seconds_per_epoch
-        The longest an epoch of its training may take on this machine.
+        The longest an epoch of its training may take on this machine, its share where five are trained side by side.
     objective
         accuracy; or accuracy,parameters or accuracy,seconds: every network that none beats in both.
     budget
@@ -88,6 +88,7 @@ def _winner(winner: Confirmed) -> dict[str, Any]:
         **cell_document(winner.cell, winner.size), "seconds_per_epoch": winner.seconds_per_epoch,
         "accuracy": winner.accuracy, "searched_accuracy": winner.searched_accuracy,
         "fresh_validation_accuracy": winner.fresh_validation_accuracy, "optimism": winner.optimism,
+        "fresh_lost": winner.n_lost,
     }  # fmt: skip
 
 
@@ -99,11 +100,16 @@ def tuned_text(found: Tuned, where: str, width: int) -> str:
     took = f" in {formatting.seconds(found.summary.seconds)}" if found.summary else ""
     lines = [f"{found.study}: {tried}; {counted(found.networks, 'network')} trained in all{took}.", ""]
     if not found.winners:
-        return "\n".join([*lines, f"None was trained to its end yet: `mnistlab tune {found.words}{where}` goes on."])
+        return "\n".join(
+            [
+                *lines,
+                f"None within the limits was trained to its end yet: `mnistlab tune {found.words}{where}` goes on.",
+            ]
+        )
     columns = {
         "cell": lambda one: one.cell.label,
         "parameters": lambda one: f"{one.size.parameters:,}",
-        "s an epoch": lambda one: formatting.significant(one.seconds_per_epoch),
+        "s an epoch, packed": lambda one: formatting.significant(one.seconds_per_epoch),
         "searched, validation": lambda one: formatting.percent(one.searched_accuracy),
         "fresh, validation": lambda one: formatting.percent(one.fresh_validation_accuracy),
         "optimism, points": lambda one: formatting.with_spread(one.optimism, 100),
@@ -117,6 +123,8 @@ def tuned_text(found: Tuned, where: str, width: int) -> str:
     if found.undecided:
         lines.append(f"Not told apart from {'it' if len(found.winners) == 1 else 'these'}: "
                      f"{'; '.join(cell.label for cell in found.undecided)}.")  # fmt: skip
+    lines += [f"Of {counted(winner.n_lost, 'fresh seed')} of {winner.cell.label} no network came: it diverged."
+              for winner in found.winners if winner.n_lost]  # fmt: skip
     if not all(winner.is_confirmed for winner in found.winners):
         lines.append(f"Not all are confirmed yet: `mnistlab tune {found.words}{where}` goes on.")
     lines.append(f"`mnistlab report {found.study}{where}` shows what was tried.")

@@ -9,6 +9,7 @@ from typing import Self
 
 from mnistlab.dnn_model import choose_backend
 from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.seeds import SEARCH_SEEDS
 from mnistlab.spec import Cell, Run
 
 ENGINES = ("reference", "population")
@@ -82,7 +83,7 @@ def program_of(choice: str, cell: Cell, n_steps: int, seed: int, device: str) ->
         )
     widest = max(cell.architecture.hidden_layer_sizes)
     if device == "gpu" and not cell.features.learns:  # each of these would bring features of its own
-        members = _gpu_members(cell)
+        members = min(_gpu_members(cell), _FIVE if seed >= SEARCH_SEEDS else _GPU_MEMBERS)  # trials come by fives
         return Program("population", SEEDS_OF_ONE_CELL if members > 1 else ONE_NETWORK, members)
     if widest <= _SHARED_WIDTH and cell.framework == "keras":
         return Program("population", CELLS_OF_ONE_SEED, _SHARED)
