@@ -225,3 +225,16 @@ def test_a_budget_of_nothing_trains_nothing_and_counts_all(tmp_path):
     places = Places.find(home=tmp_path, offline=True)
     summary = mnistlab.run(CONFIG, tune="learning_rate", budget=1e-6, places=places)
     assert (summary.done, summary.to_do, summary.stopped) == (0, 52, "budget")
+
+
+def test_trials_of_a_rate_that_the_study_once_had_are_not_of_now():
+    """The cells were tried around 0.04 before: what lies within four times 0.01 is shared, the rest is past."""
+    ids = [cell.id for cell in CELLS]
+    past = [replace(cell, training=replace(cell.training, learning_rate=0.04)) for cell in CELLS]
+    now = [tried.training.learning_rate for cell in past for tried in fair.rates_of(cell) if fair.is_of_now(tried, ids)]
+    assert now == [0.01, 0.02, 0.04] * len(CELLS)
+    finished = {
+        run.id for cell in past for run in fair.runs_of(replace(fair.search_of(STUDY), cells=fair.rates_of(cell)))
+    }
+    shared = len(CELLS) * 3 * 2
+    assert fair.n_to_do(STUDY, finished) == len(CELLS) * (5 * 2 + len(STUDY.seeds)) - shared
