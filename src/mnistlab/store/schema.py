@@ -260,7 +260,8 @@ sqlite3 results/mnistlab.sqlite "
   written in one transaction (rollback journal, `synchronous=FULL`); a run that is done or diverged never changes again,
   unless its study is started afresh. Runs found `running` without a living writer count as `planned`.
 - `study.tuning` is a JSON object: of a search its `objective`, limits and `choices` (`study.words` then stands behind
-  `mnistlab tune`); of a study in fair mode the `knob`, the `rates` tried of each of its `cells`, and the study they are `of`.
+  `mnistlab tune`); of a study in fair mode the `knob`, the `rates` tried of each of its `cells`, and the study
+  they are `of`.
 - A run of the role `search` is trained without test digits: it has no row `test` in `prediction`, no
   `epoch.test_accuracy`. `stopped_by` is `halving` where it was given up because other trials were better by then.
 - A store of an older format is read as it is and changed by the first `run` alone, which keeps a copy of it beside it,
