@@ -36,7 +36,7 @@ def test_image_steps_are_part_of_the_network(draw_network, steps):
 def trained(data, framework="sklearn"):
     cell = Cell(Architecture((8,)), dataset="digits", framework=framework, training=Training(epochs=5, batch_size=20))
     engine = get_engine("reference", framework)
-    [result] = engine.train([Run(cell, 0)], Program("reference"), lambda run: data, HERE, lambda run, record: None)
+    [result] = engine.train([Run(cell, 0)], Program("reference"), lambda run: data, HERE, lambda run, record: True)
     return result, TrainedNetwork(result.run, (8, 8), ("x",) * data.n_classes, result.network, result.weights_sha256)
 
 

@@ -163,14 +163,15 @@ def learning_rate(training: Training, steps_per_epoch: int) -> Any:
 def create_optimizer(training: Training, steps_per_epoch: int) -> Any:
     """The Keras optimizer a training specification asks for; its schedule counts steps."""
     keras, rate = import_keras(), learning_rate(training, steps_per_epoch)
-    average: dict[str, Any] = {}
-    if training.ema_momentum is not None:
-        average = {"use_ema": True, "ema_momentum": training.ema_momentum}
+    averages, of_average = training.ema_momentum is not None, training.ema_momentum or 0.0
     if training.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=training.momentum, **average)
+        return keras.optimizers.SGD(rate, momentum=training.momentum, use_ema=averages, ema_momentum=of_average)
     if training.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, epsilon=training.epsilon, **average)
-    return keras.optimizers.Adam(rate, epsilon=training.epsilon, **average)
+        decay, epsilon = training.weight_decay, training.epsilon
+        return keras.optimizers.AdamW(
+            rate, weight_decay=decay, epsilon=epsilon, use_ema=averages, ema_momentum=of_average
+        )
+    return keras.optimizers.Adam(rate, epsilon=training.epsilon, use_ema=averages, ema_momentum=of_average)
 
 
 def _architecture(mapping: Mapping[str, Any]) -> Architecture:

@@ -286,7 +286,8 @@ def _measured(trials: "pd.DataFrame") -> dict[str, float]:
 
 
 def _shape(cell: Cell) -> Any:
-    return companions(Run(cell, SEARCH_SEEDS), SEEDS_OF_ONE_CELL)
+    # Trials of different length are not compared at the same epoch: their schedules differ by then.
+    return companions(Run(cell, SEARCH_SEEDS), SEEDS_OF_ONE_CELL), cell.training.epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,8 +405,10 @@ def shown(store: Store, study: str) -> "Search | None":
     sizes = {cell.id: (cell, size) for cell, size in store.sizes(study)}
     every = store.trials(study)
     first_seed = first_search_seed(study)
+    inside = {cell.id: asked.space.point(cell) for cell, _ in sizes.values()}
+    every = every[[inside[cell] is not None for cell in every["cell"]]]
     trials = every[every["seed"] == first_seed].reset_index(drop=True)
-    points = [asked.space.point(sizes[cell][0]) or () for cell in trials["cell"]]
+    points = [inside[cell] or () for cell in trials["cell"]]
     places = {choice.field: place for place, choice in enumerate(asked.space.choices)}
     columns = {choice.field: [choice.values[point[places[choice.field]]] for point in points] for choice in choices}
     table = pd.DataFrame({

@@ -254,7 +254,8 @@ class Tuner:
     def _halving(self, cells: Sequence[Cell]) -> Halving | None:
         epochs = max(cell.training.epochs for cell in cells)
         rungs = sorted({math.ceil(epochs / FACTOR**power) for power in (2, 1)} - {epochs})
-        others = [one for one in self.tried if self.grounds.limits.allow(one.run.cell)]
+        allowed = (one for one in self.tried if self.grounds.limits.allow(one.run.cell))
+        others = [one for one in allowed if one.run.cell.training.epochs == epochs]
         if (costs := self._costs(cells)) is not None:
             # A small network is not given up because large ones are better.
             others = [one for one in others if (self._cost(one.run.cell) or 0) <= costs.max()]

@@ -95,7 +95,7 @@ def test_run_brings_an_older_store_to_the_present_format_and_says_where_the_copy
     before = mnistlab("results", "old", "--store", "lab.sqlite", "--json").out
     answer = mnistlab("run", "old.toml", "--store", "lab.sqlite", "--json")
     assert answer.document["to_do"] == 0
-    assert answer.err.splitlines()[0] == ("lab.sqlite: format 1 is now 3; as it was, it is kept in lab.sqlite.format-1")
+    assert answer.err.splitlines()[0] == ("lab.sqlite: format 1 is now 4; as it was, it is kept in lab.sqlite.format-1")
     copy = mnistlab("results", "old", "--store", "lab.sqlite.format-1", "--json")
     assert copy.out == before
     assert {path.name for path in home.iterdir()} == {

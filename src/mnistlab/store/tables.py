@@ -323,7 +323,10 @@ class Store:
     def tuning(self, study: str) -> str:
         """Objective, limits and choices of a search, a JSON object; empty of a study that is none, or not known."""
         query = "SELECT tuning FROM study WHERE name = :study"
-        return next((text or "" for (text,) in self._rows(query, {"study": study})[1]), "")
+        text = next((text or "" for (text,) in self._rows(query, {"study": study})[1]), "")
+        with self._sense():
+            json.loads(text or "{}")
+        return text
 
     def words(self, study: str) -> str:
         """What stands behind `mnistlab run` to ask for a study again; empty where only Python can."""
