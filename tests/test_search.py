@@ -122,7 +122,7 @@ def check_complete(path):
     assert Counter(store.statuses("search").values()) == {"done": 8}
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_search_trains_what_its_tuner_asks_for(undisturbed):
     path, tuner, summary, told = undisturbed
     check_complete(path)
@@ -135,7 +135,7 @@ def test_a_search_trains_what_its_tuner_asks_for(undisturbed):
     assert [attempt for _, _, _, attempt, *_ in stored(path).values()] == [1] * 8
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_those_of_a_batch_that_end_stand_at_the_rungs_of_those_that_begin_later(undisturbed):
     """Here every run is a group of its own: the slow second falls behind the quick first all the same."""
     _, tuner, *_ = undisturbed
@@ -145,7 +145,7 @@ def test_those_of_a_batch_that_end_stand_at_the_rungs_of_those_that_begin_later(
     assert curves[1][1] < curves[0][1]
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_what_is_stored_is_told_and_not_trained_again(undisturbed, tmp_path):
     path, before, *_ = undisturbed
     again, events = SmallTuner(cells_of("sklearn")), []
@@ -159,7 +159,7 @@ def test_what_is_stored_is_told_and_not_trained_again(undisturbed, tmp_path):
     assert (summary.done, summary.to_do, summary.stopped) == (8, 0, None)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_cohort_is_halved_and_a_killed_process_changes_nothing(tmp_path):
     found = []
     for killed_at in (None, 1, 3):
@@ -178,7 +178,7 @@ def test_a_cohort_is_halved_and_a_killed_process_changes_nothing(tmp_path):
     assert found[0] == found[1] == found[2]
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stop_keeps_what_has_ended_and_the_next_call_goes_on(tmp_path):
     path, stop, begun = tmp_path / "lab.sqlite", Stop(), []
 
@@ -204,7 +204,7 @@ def test_nothing_is_begun_that_the_budget_has_no_room_for(tmp_path):
     assert open_store(path).statuses() == {}
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_what_an_earlier_call_asked_for_in_vain_leaves_the_study(tmp_path):
     path, cells = tmp_path / "lab.sqlite", cells_of("sklearn")
     sizes = {cell.id: cell_size(cell, catalog.info("digits")) for cell in cells}
@@ -223,7 +223,7 @@ def kill_workers():
                 child.kill()
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_search_killed_at_random_moments_loses_and_repeats_nothing(tmp_path, undisturbed):
     path, moments, kills = tmp_path / "lab.sqlite", random.Random(8), 0
     before = {}

@@ -185,7 +185,7 @@ learning_rate = [0.003, 0.01]
 """
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_other_test_digits_change_nothing_before_the_last_network_is_confirmed(tmp_path, process):
     """Trained twice, the second time with noise for test digits: the same trials, given up alike, the same weights."""
     digits = catalog.load("digits", tmp_path)

@@ -113,6 +113,7 @@ ALL_OF_IT = Cell(
 )  # fmt: skip
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("part", STRONG)
 def test_each_part_of_strong_training_takes_the_steps_of_fit(part, trained, first_steps, difference):
     noise = 0.2 if part == "max norm" else 0.0
@@ -127,6 +128,7 @@ def test_each_part_of_strong_training_takes_the_steps_of_fit(part, trained, firs
     assert max(difference(found[run], expected[run]) for run in runs) <= 1e-4
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("part", STRONG)
 def test_each_part_of_strong_training_changes_the_network(part, trained, first_steps):
     plain = Training(
