@@ -88,7 +88,7 @@ def _tuned_from(store: Store, study: str) -> "TunedFrom | None":
     command = f"mnistlab run {fair.untuned_words(words, knob)}" if words else ""
     cells = {cell.id: cell for cell, _ in store.sizes(study)}
     found = store.trials(study)
-    found = found[[fair.is_of_now(cells[cell], tuning["cells"]) for cell in found["cell"]]]
+    found = found[found["cell"].isin({id_ for id_, cell in cells.items() if fair.is_of_now(cell, tuning["cells"])})]
     accuracies = fair.trial_accuracies(found)
     trials = pd.DataFrame([
         {"run": row["run"], "cell": row["cell"], "label": cells[row["cell"]].label, "seed": row["seed"],

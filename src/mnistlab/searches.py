@@ -1,6 +1,6 @@
 """A search on this machine: what was asked for becomes a tuner, and what a store holds of it becomes who has won.
 
-The store keeps what was asked for (`Search`) with the study, so that a reader needs nothing else.
+The store keeps what was asked for (`Asked`) with the study, so that a reader needs nothing else.
 """
 
 import json
@@ -406,7 +406,7 @@ def shown(store: Store, study: str) -> "Search | None":
     every = store.trials(study)
     first_seed = first_search_seed(study)
     inside = {cell.id: asked.space.point(cell) for cell, _ in sizes.values()}
-    every = every[[inside[cell] is not None for cell in every["cell"]]]
+    every = every[every["cell"].isin({cell for cell, point in inside.items() if point is not None})]
     trials = every[every["seed"] == first_seed].reset_index(drop=True)
     points = [inside[cell] or () for cell in trials["cell"]]
     places = {choice.field: place for place, choice in enumerate(asked.space.choices)}

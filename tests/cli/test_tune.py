@@ -2,17 +2,20 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import mnistlab
+from mnistlab import fair
 from mnistlab.cli.tune import tuned_text
 from mnistlab.datasets import catalog
 from mnistlab.errors import ConfigurationError
 from mnistlab.searches import Asked, search_in, tuned
 from mnistlab.store.tables import open_store
-from mnistlab.study import load_space
+from mnistlab.store.writer import open_writer
+from mnistlab.study import load_config, load_space
 
 SPACE = """
 name = "small"
@@ -123,6 +126,21 @@ def test_a_space_that_is_none_is_refused_in_one_line(home, mnistlab, space, line
     assert refused.status == 2
     assert line in refused.err
     assert refused.err.count("\n") == 1
+
+
+def test_searches_and_tuned_studies_without_a_finished_trial_are_shown(home, mnistlab):
+    """Stopped before the first network ended: all there is is the study's name and what was asked for."""
+    (home / "small.toml").write_text(SPACE)
+    asked, tuned_study = (
+        Asked(load_space("small.toml")).on("digits"),
+        fair.tuned(load_config("factors"), "learning_rate"),
+    )
+    with open_writer(home / "results" / "mnistlab.sqlite", holder="test") as writer:
+        for study in (asked.study, tuned_study):
+            writer.register_study(replace(study, cells=()), {}, [], "search")
+    for name in ("tune-small", "factors-tuned"):
+        assert mnistlab("report", name).status == 0
+        assert mnistlab("results", name, "--json").document["rows"] == []
 
 
 def test_another_data_set_has_a_search_and_a_command_of_its_own(tmp_path):
