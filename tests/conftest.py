@@ -135,11 +135,10 @@ def planted_search(n=150, *, objective="accuracy", n_winners=1, fresh=5, given_u
     race = [{"cell": row["cell"], "label": row["label"], "seed": 1000 + seed, "kept": place < 2,
              "validation_accuracy": row["validation_accuracy"] - 0.001 * (seed > 0) + 0.0004 * rng.standard_normal()}
             for place, row in enumerate(best.to_dict("records")) for seed in range(3)]  # fmt: skip
-    race = pd.DataFrame(race, columns=["cell", "label", "seed", "validation_accuracy", "kept"])
+    race = pd.DataFrame(race, columns=["cell", "label", "seed", "validation_accuracy", "kept"]).assign(n_classes=10)
     winners = [_winner(row, race, known, fresh) for row in best.head(n_winners).to_dict("records")]
-    curves = pd.DataFrame([{"run": row["run"], "epoch": 1, "validation_accuracy": row["validation_accuracy"]}
-                           for row in trials], columns=["run", "epoch", "validation_accuracy"])  # fmt: skip
-    search = Search(objective, tuple(SEARCHED), frame, curves, pd.DataFrame(winners, columns=_WINNER_COLUMNS), race)
+    winners = pd.DataFrame(winners, columns=_WINNER_COLUMNS)
+    search = Search(objective, tuple(SEARCHED), frame.assign(n_classes=10), winners, race)
     return replace(known, search=search)
 
 

@@ -1,6 +1,5 @@
 """Fair mode: the same budget of learning rates for every cell; its choice by arithmetic, and a real study of digits."""
 
-import json
 from dataclasses import replace
 
 import pandas as pd
@@ -8,6 +7,7 @@ import pytest
 
 import mnistlab
 from mnistlab import fair
+from mnistlab.asked import RatesAsked
 from mnistlab.errors import ConfigurationError
 from mnistlab.places import Places
 from mnistlab.records import Role
@@ -43,7 +43,7 @@ def test_every_cell_has_as_many_trials_with_seeds_that_no_other_run_has():
     assert len(runs) == len({run.id for run in runs}) == len(CELLS) * 5 * 2
     for cell in CELLS:
         own = [run for run in runs if run.cell.architecture == cell.architecture]
-        rates = [0.01 * factor for factor in (0.25, 0.5, 1, 2, 4)]
+        rates = [0.01 * factor for factor in (1 / 16, 1 / 4, 1, 4, 16)]
         assert sorted(run.cell.training.learning_rate for run in own) == sorted(2 * rates)
         assert {replace(run.cell.training, learning_rate=0.01) for run in own} == {cell.training}
     assert all(SEARCH_SEEDS < seed < FRESH_SEEDS for seed in search.seeds)
@@ -53,12 +53,9 @@ def test_a_tuned_study_says_what_it_is_and_how_to_ask_for_it_again():
     study = fair.tuned(STUDY, "learning_rate")
     assert (study.name, study.words, study.cells, study.seeds) == (
         "widths-tuned", "widths.toml --tune learning_rate", CELLS, (0, 1, 2))  # fmt: skip
-    assert json.loads(study.tuning) == {
-        "knob": "learning_rate",
-        "rates": [0.25, 0.5, 1.0, 2.0, 4.0],
-        "of": "widths",
-        "cells": [cell.id for cell in CELLS],
-    }
+    assert study.asked == RatesAsked(
+        "learning_rate", (0.0625, 0.25, 1.0, 4.0, 16.0), "widths", tuple(cell.id for cell in CELLS)
+    )
     assert fair.untuned_words(study.words, "learning_rate") == STUDY.words
     assert fair.tuned(replace(STUDY, words=""), "learning_rate").words == ""
 
@@ -115,9 +112,9 @@ def test_what_diverged_counts_as_nothing_and_what_collapsed_as_what_it_reached()
         (replace(STUDY, cells=(replace(CELLS[0], split=Split(validation_fraction=0)),)), "learning_rate",
          "has no validation examples to choose by"),
         (replace(STUDY, cells=(*CELLS, fair.rates_of(CELLS[0])[0])), "learning_rate",
-         'rate 0.01" and "1x4 relu, rate 0.0025" differ in their learning rate alone'),
+         'rate 0.01" and "1x4 relu, rate 0.000625" differ in their learning rate alone'),
         (replace(STUDY, cells=(replace(CELLS[0], training=Training(learning_rate=500)),)), "learning_rate",
-         "would be tried with rate 1000"),
+         "would be tried with rate 2000"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_tuned_is_refused(study, knob, said):
@@ -228,13 +225,13 @@ def test_a_budget_of_nothing_trains_nothing_and_counts_all(tmp_path):
 
 
 def test_trials_of_a_rate_that_the_study_once_had_are_not_of_now():
-    """The cells were tried around 0.04 before: what lies within four times 0.01 is shared, the rest is past."""
+    """The cells were tried around 0.04 before: what is a power of four times 0.01 is shared, up to the sixteenfold."""
     ids = [cell.id for cell in CELLS]
     past = [replace(cell, training=replace(cell.training, learning_rate=0.04)) for cell in CELLS]
     now = [tried.training.learning_rate for cell in past for tried in fair.rates_of(cell) if fair.is_of_now(tried, ids)]
-    assert now == [0.01, 0.02, 0.04] * len(CELLS)
+    assert now == [0.0025, 0.01, 0.04, 0.16] * len(CELLS)
     finished = {
         run.id for cell in past for run in fair.runs_of(replace(fair.search_of(STUDY), cells=fair.rates_of(cell)))
     }
-    shared = len(CELLS) * 3 * 2
+    shared = len(CELLS) * 4 * 2
     assert fair.n_to_do(STUDY, finished) == len(CELLS) * (5 * 2 + len(STUDY.seeds)) - shared

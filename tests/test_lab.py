@@ -12,6 +12,7 @@ import pytest
 import mnistlab
 from mnistlab.errors import ConfigurationError, DataError, InvalidFieldError, MachineError, StoreError
 from mnistlab.places import Places
+from mnistlab.seeds import SEARCH_SEEDS
 from mnistlab.store.tables import Store
 
 CONFIG = {
@@ -172,6 +173,7 @@ from mnistlab.engines.programs import Program
 from mnistlab.engines.sklearn_engine import SklearnEngine
 from mnistlab.instruments.environment import describe
 from mnistlab.places import Places
+from mnistlab.seeds import SEARCH_SEEDS
 from mnistlab.preprocessing import prepare
 
 if __name__ == "__main__":
@@ -241,3 +243,10 @@ def test_a_sheet_of_another_kind_is_refused(places, tmp_path):
     (tmp_path / "mine").write_text("in the way")
     with pytest.raises(MachineError, match=r"mine/sheet.svg: cannot be written"):
         mnistlab.lab.data_sheet(mnistlab.data_show("digits", places=places), tmp_path / "mine" / "sheet.svg")
+
+
+def test_seeds_of_tune_are_refused_in_a_study_that_was_made_in_python(places):
+    study = replace(mnistlab.load_config(CONFIG), seeds=(0, SEARCH_SEEDS))
+    for verb in (mnistlab.plan, mnistlab.run):
+        with pytest.raises(ConfigurationError, match="belong to `mnistlab tune`"):
+            verb(study, places=places)

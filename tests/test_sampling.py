@@ -207,3 +207,18 @@ def test_without_optuna_random_search_is_left_and_tpe_says_how_to_get_it(monkeyp
         new_sampler("tpe", grounds(SMALL))
     new_sampler("random", grounds(SMALL))
     assert best_sampler()[0] == "random"
+
+
+def test_memory_is_a_limit_like_the_others_and_is_told_as_one():
+    heavy = {"memory": lambda cell: 1_000_000 * cell.architecture.depth}
+    found = grounds(**heavy, max_memory=2_000_000)
+    assert {cell.architecture.depth for cell in proposals(new_sampler("random", found), 40)} == {1, 2}
+    with pytest.raises(ConfigurationError, match=r"one such network needs about 0\.0 GB of memory, 0\.0 GB are free"):
+        grounds(**heavy, max_memory=500_000)
+
+
+def test_sizes_that_are_too_many_to_be_looked_at_are_refused_before_they_are():
+    widths, depths = list(range(1, 2_001)), list(range(1, 101))
+    space = load_space({"name": "wide", "model": {"node_counts": widths, "layer_depths": depths}})
+    with pytest.raises(ConfigurationError, match="space wide: 200,000 combinations of features, widths and depths are"):
+        grounds(space)

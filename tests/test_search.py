@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mnistlab.asked import SearchAsked
 from mnistlab.datasets import catalog
 from mnistlab.engines.programs import program_of
 from mnistlab.execution.local import Finished, Started
@@ -28,12 +29,12 @@ from mnistlab.spec import Architecture, Cell, Run, Training
 from mnistlab.stop import Budget, Stop, stop_on_signals
 from mnistlab.store.tables import open_store
 from mnistlab.store.writer import open_writer
-from mnistlab.study import Study
+from mnistlab.study import Space, Study
 from mnistlab.tuning import Batch, Halving
 
 RATES = (0.003, 0.0003, 0.01, 0.0001, 0.001, 0.03)
 RUNGS = (2, 4)
-STUDY = Study("search", (), (FRESH_SEEDS, FRESH_SEEDS + 1), tuning='{"objective": ["accuracy"]}')
+STUDY = Study("search", (), (FRESH_SEEDS, FRESH_SEEDS + 1), asked=SearchAsked(Space("search", ())))
 LONG = Training(epochs=8, batch_size=50)
 
 
@@ -129,7 +130,7 @@ def test_a_search_trains_what_its_tuner_asks_for(undisturbed):
     assert (summary.done, summary.to_do, summary.failed, summary.stopped, summary.exit_status) == (8, 0, 0, None, 0)
     assert {run.id for run in tuner.heard} == set(stored(path))
     assert all(len(tuner.curves[run]) == result.epochs_done for run, result in tuner.heard.items())
-    assert open_store(path).tuning("search") == STUDY.tuning
+    assert open_store(path).asked("search") == STUDY.asked
     assert told[-1].total >= told[-1].done > 0
     assert told[-1].best_label in {cell.label for cell in tuner.cells}
     assert [attempt for _, _, _, attempt, *_ in stored(path).values()] == [1] * 8

@@ -4,13 +4,13 @@ They need the store alone: no data set, no keras, no jax. `study` is a name the 
 None means the study run last. A study that has not been run yet has answers without rows.
 """
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnistlab import fair
+from mnistlab.asked import RatesAsked
 from mnistlab.errors import ConfigurationError, DataError, did_you_mean
 from mnistlab.places import Places
 from mnistlab.store.tables import Store, open_store
@@ -64,7 +64,7 @@ def evidence(study: str | None = None, *, places: Places | None = None) -> "Evid
         As of `results`.
     """
     from mnistlab.analysis.evidence import Evidence
-    from mnistlab.searches import shown
+    from mnistlab.winners import shown
 
     places = places or Places.find()
     store = open_store(places.store)
@@ -81,18 +81,17 @@ def _tuned_from(store: Store, study: str) -> "TunedFrom | None":
 
     from mnistlab.analysis.fair import TunedFrom
 
-    if not (knob := store.tuned_knob(study)):
+    asked, words = store.asked(study), store.words(study)
+    if not isinstance(asked, RatesAsked):
         return None
-    tuning, words = json.loads(store.tuning(study)), store.words(study)
-    of = tuning["of"]
-    command = f"mnistlab run {fair.untuned_words(words, knob)}" if words else ""
+    of, command = asked.study, f"mnistlab run {fair.untuned_words(words, asked.knob)}" if words else ""
     cells = {cell.id: cell for cell, _ in store.sizes(study)}
     found = store.trials(study)
-    found = found[found["cell"].isin({id_ for id_, cell in cells.items() if fair.is_of_now(cell, tuning["cells"])})]
+    found = found[found["cell"].isin({id_ for id_, cell in cells.items() if fair.is_of_now(cell, asked.cells)})]
     accuracies = fair.trial_accuracies(found)
     trials = pd.DataFrame([
         {"run": row["run"], "cell": row["cell"], "label": cells[row["cell"]].label, "seed": row["seed"],
-         "accuracy": accuracies[row["run"]], **cells[row["cell"]].settings(), "tuned_knob": knob}
+         "accuracy": accuracies[row["run"]], **cells[row["cell"]].settings(), "tuned_knob": asked.knob}
         for row in found.to_dict("records")
     ])  # fmt: skip
     return TunedFrom(of, command, trials, store.cell_table(of), store.runs(of, bits=True), store.adaptive(of))

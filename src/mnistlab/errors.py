@@ -80,3 +80,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     words = list(known)
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(words)}"
+
+
+def no_memory(network: str, needed: int, available: int) -> ConfigurationError:
+    """The line for a network that this machine has no memory for; both in bytes."""
+    return ConfigurationError(network, f"one such network needs about {needed / 1e9:,.1f} GB of memory, "
+                              f"{available / 1e9:,.1f} GB are free here", "make it smaller")  # fmt: skip

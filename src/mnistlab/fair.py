@@ -3,13 +3,13 @@
 Cells, accuracies and plans go in, studies and plans come out. Nothing here trains, stores or knows a test digit.
 """
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mnistlab.analysis.estimate import Estimate
+from mnistlab.asked import RatesAsked
 from mnistlab.errors import ConfigurationError, InvalidFieldError, did_you_mean
 from mnistlab.plan import Plan, PlannedCell
 from mnistlab.records import RunResult
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KNOBS = ("learning_rate",)
-FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # times what the study says
+FACTORS = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)  # times what the study says; powers of two, so that rates stay exact
 # The first search seed is that of the trials of `tune`, which may have been given up early.
 TRIAL_SEEDS = (SEARCH_SEEDS + 1, SEARCH_SEEDS + 2)
 
@@ -43,34 +43,29 @@ def tuned(study: Study, knob: str) -> Study:
         Another knob; a study that gives out its seeds; cells without validation digits, that differ in this knob alone,
         or with a rate whose multiples are out of range.
     """
-    asked = _flag(knob or "''")
+    flag = _flag(knob or "''")
     if knob not in KNOBS:
         hint = did_you_mean(knob, KNOBS)
-        raise ConfigurationError(asked, "only learning_rate can be tuned for every cell",
+        raise ConfigurationError(flag, "only learning_rate can be tuned for every cell",
                                  hint if hint.startswith("did") else "--tune learning_rate")  # fmt: skip
     if study.until_margin is not None:
-        raise ConfigurationError(asked, "every cell gets the same seeds", "leave out --until-decided")
+        raise ConfigurationError(flag, "every cell gets the same seeds", "leave out --until-decided")
     alike: dict[Cell, Cell] = {}
     for cell in study.cells:
         if cell.split.validation_fraction == 0:
-            raise ConfigurationError(asked, f'"{cell.label}" has no validation examples to choose by',
+            raise ConfigurationError(flag, f'"{cell.label}" has no validation examples to choose by',
                                      "set validation_fraction")  # fmt: skip
         if (other := alike.setdefault(_with_rate(cell, 1.0), cell)) is not cell:
-            raise ConfigurationError(asked, f'"{other.label}" and "{cell.label}" differ in their learning rate alone',
+            raise ConfigurationError(flag, f'"{other.label}" and "{cell.label}" differ in their learning rate alone',
                                      "leave one of them out")  # fmt: skip
         try:
             rates_of(cell)
         except InvalidFieldError as error:
-            raise ConfigurationError(asked, f'"{cell.label}" would be tried with rate {error.value:g}: {error.why}'
+            raise ConfigurationError(flag, f'"{cell.label}" would be tried with rate {error.value:g}: {error.why}'
                                      ) from None  # fmt: skip
-    tuning = {"knob": knob, "rates": FACTORS, "of": study.name, "cells": [cell.id for cell in study.cells]}
-    words = study.words and f"{study.words} {asked}"
-    return replace(study, name=f"{study.name}-tuned", tuning=json.dumps(tuning), words=words)
-
-
-def kind(tuning: str) -> object:
-    """What sort of study this is the tuning of; the cells that it had when it was run last do not matter."""
-    return {name: value for name, value in json.loads(tuning or "{}").items() if name != "cells"}
+    rates = RatesAsked(knob, FACTORS, study.name, tuple(cell.id for cell in study.cells))
+    words = study.words and f"{study.words} {flag}"
+    return replace(study, name=f"{study.name}-tuned", asked=rates, words=words)
 
 
 def untuned_words(words: str, knob: str) -> str:

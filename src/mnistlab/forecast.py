@@ -11,7 +11,7 @@ from mnistlab import study as studies
 from mnistlab.datasets import catalog, user_files
 from mnistlab.datasets.catalog import Dataset, DatasetInfo
 from mnistlab.engines.programs import Program, program_of
-from mnistlab.errors import ConfigurationError
+from mnistlab.errors import ConfigurationError, no_memory
 from mnistlab.plan import Plan, cell_size, make_plan, run_bytes, work_of
 from mnistlab.price import Prices
 from mnistlab.store.tables import Store
@@ -64,8 +64,7 @@ def plan_here(
         ) > needed:
             needed, largest = bytes_, cell
     if largest is not None and needed > available:
-        raise ConfigurationError(largest.label, f"one such network needs about {needed / 1e9:,.1f} GB of memory, "
-                                 f"{available / 1e9:,.1f} GB are free here", "make it smaller")  # fmt: skip
+        raise no_memory(largest.label, needed, available)
     workers = min(workers, max(1, available // max(1, needed)))
     return make_plan(
         study, sizes=sizes, finished=store.finished(), measured=store.measured(), prices=prices,

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mnistlab.errors import ConfigurationError, InvalidFieldError
+from mnistlab.errors import ConfigurationError, InvalidFieldError, no_memory
 from mnistlab.spec import Cell
-from mnistlab.study import Choice, Space
+from mnistlab.study import Space
 
 Point = tuple[int, ...]  # a place in each choice of a space
 
 # Combinations of choices are counted through, as far as there are not too many: in any case of those that parameters
 # depend on, then of those that seconds do, then of any.
 _SIZES, _PACES = ("hidden_layer_sizes", "depth", "width", "batch_norm", "steps"), ("batch_size", "framework")
-_COUNTED = 4096
+_COUNTED, _MOST_SIZES = 4096, 100_000
 _TRIES = 50  # draws, after which there is taken to be nothing
 _ANOTHER_KIND = 4  # steps of a ladder that a change of kind counts as, where a point is moved
 _COMPLETIONS = 10  # ways to make a network of what was counted, before it counts as none
@@ -27,25 +27,29 @@ class Limits:
 
     Attributes
     ----------
-    parameters, seconds_per_epoch : callable
-        Of a cell. InvalidFieldError: there is no such network on this data set.
+    parameters, seconds_per_epoch, memory : callable
+        Of a cell; memory of the process that trains it, in bytes. InvalidFieldError: there is no such network on this
+        data set.
     max_parameters : int | None
     max_seconds_per_epoch : float | None
+    max_memory : int | None
     """
 
     parameters: Callable[[Cell], int]
     seconds_per_epoch: Callable[[Cell], float]
+    memory: Callable[[Cell], int] = lambda _: 0
     max_parameters: int | None = None
     max_seconds_per_epoch: float | None = None
+    max_memory: int | None = None
 
     def allow(self, cell: Cell) -> bool:
-        """Whether a cell is within both."""
-        return (self.max_parameters is None or self.parameters(cell) <= self.max_parameters) and (
-            self.max_seconds_per_epoch is None or self.seconds_per_epoch(cell) <= self.max_seconds_per_epoch
-        )
+        """Whether a cell is within all of them."""
+        asked = ((self.parameters, self.max_parameters), (self.seconds_per_epoch, self.max_seconds_per_epoch),
+                 (self.memory, self.max_memory))  # fmt: skip
+        return all(limit is None or of(cell) <= limit for of, limit in asked)
 
     def refusal(self, cells: Sequence[Cell]) -> ConfigurationError:
-        """The line for a space in which no cell is within both."""
+        """The line for a space in which no cell is within all of them."""
         way_out = "allow more, or name a --space with smaller ones"
         smallest = min(map(self.parameters, cells))
         if self.max_parameters is not None and smallest > self.max_parameters:
@@ -53,6 +57,9 @@ class Limits:
                                       f"has {smallest:,} parameters", way_out)  # fmt: skip
         within = [cell for cell in cells if self.max_parameters is None or self.parameters(cell) <= self.max_parameters]
         fastest = min(map(self.seconds_per_epoch, within))
+        if self.max_seconds_per_epoch is None or fastest <= self.max_seconds_per_epoch:
+            lightest = min(within, key=self.memory)
+            return no_memory(lightest.label, self.memory(lightest), self.max_memory or 0)
         among = " with so few parameters" if len(within) < len(cells) else ""
         return ConfigurationError(f"--max-seconds-per-epoch {self.max_seconds_per_epoch:g}", "the fastest network of "
                                   f"the space{among} takes {fastest:.3g} seconds an epoch here", way_out)  # fmt: skip
@@ -196,10 +203,11 @@ def grounds_of(space: Space, limits: Limits, *, shape: Callable[[Cell], Hashable
     Raises
     ------
     ConfigurationError
-        No network at all can be made of it, or none is within the limits: which are the smallest it has.
+        No network at all can be made of it, none is within the limits: which are the smallest it has; or it has too
+        many sizes to be looked at.
     """
     rng = np.random.default_rng(seed)
-    counted = _counted(space.choices)
+    counted = _counted(space)
     rest = [place for place in range(len(space.choices)) if place not in counted]
     whole: dict[Point, Cell] = {}
     fault: InvalidFieldError | None = None
@@ -232,8 +240,8 @@ def grounds_of(space: Space, limits: Limits, *, shape: Callable[[Cell], Hashable
     return Grounds(replace(space, choices=choices), shape, limits, heads, counted, rng)
 
 
-def _counted(choices: Sequence[Choice]) -> tuple[int, ...]:
-    fields = [choice.field for choice in choices]
+def _counted(space: Space) -> tuple[int, ...]:
+    choices, fields = space.choices, [choice.field for choice in space.choices]
     sizes, paces = ([fields.index(name) for name in names if name in fields] for names in (_SIZES, _PACES))
     rest = sorted(set(range(len(choices))) - {*sizes, *paces}, key=lambda place: len(choices[place].values))
     taken, product = list[int](), 1
@@ -241,6 +249,9 @@ def _counted(choices: Sequence[Choice]) -> tuple[int, ...]:
         if place in sizes or product * len(choices[place].values) <= _COUNTED:
             taken.append(place)
             product *= len(choices[place].values)
+    if product > _MOST_SIZES:
+        raise ConfigurationError(f"space {space.name}", f"{product:,} combinations of features, widths and depths are "
+                                 f"more than {_MOST_SIZES:,}", "give fewer values")  # fmt: skip
     return tuple(taken)
 
 

@@ -17,6 +17,7 @@ from mnistlab import fair, formatting, replicate
 from mnistlab import places as found_places
 from mnistlab import study as studies
 from mnistlab.answers import evidence, study_name
+from mnistlab.asked import RatesAsked, SearchAsked, pipelines
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset
@@ -33,7 +34,7 @@ from mnistlab.preprocessing import check_installed
 from mnistlab.retraining import network_again, result_of
 from mnistlab.saving import load, write_whole
 from mnistlab.search import conduct_search
-from mnistlab.spec import Architecture, Cell, Run
+from mnistlab.spec import Architecture, Cell, Features, Run
 from mnistlab.store import tables
 from mnistlab.store.tables import RunDetail, Store, StudyStatus
 from mnistlab.study import Study, load_config, load_space
@@ -43,11 +44,12 @@ if TYPE_CHECKING:
     from mnistlab.bench.turns import Bench
     from mnistlab.conduct import Happening
     from mnistlab.doctor import Check
-    from mnistlab.searches import Tuned
+    from mnistlab.execution.worker import WorkerSettings
     from mnistlab.stop import Budget, Stop
     from mnistlab.store.rescue import Rescue
     from mnistlab.store.writer import StoreWriter
     from mnistlab.tuner import Tuner
+    from mnistlab.winners import Tuned
 
 Notify = Callable[[str], None]
 StudySource = Study | Mapping[str, Any] | str | Path
@@ -68,6 +70,7 @@ def open_store(path: str | Path) -> Store:
 def as_study(source: StudySource, *, seeds: int | None = None) -> Study:
     """A `Study` from a study, a `CONFIG`, a file or a shipped name; `seeds` replaces its seeds by 0 … seeds − 1."""
     study = source if isinstance(source, Study) else load_config(source)
+    studies.check_seeds(study)
     return study if seeds is None else studies.with_seeds(study, seeds)
 
 
@@ -248,40 +251,31 @@ def run(
     known = open_store(places.store)
     if not fresh:
         _refuse_other_looks(study, known)
-    # Faults show before a download.
-    prices = learned_prices(known, device)
-    begun = study if tune is None else fair.search_of(study)
-    first = plan_here(begun, infos, known, prices, engine, device, workers, max_runs)
-    for todo in _to_do(first):
-        check_installed(todo.cell.features)
-        if todo.cell.framework == "keras":
-            check_backend()
-        if engine == "population" and (why := why_not_covered(todo.cell, todo.size.n_steps(todo.cell))):
-            notify(f"{todo.cell.label}: trained by its framework's own fit; {why}")
+
+    def planned(part: Study) -> Plan:
+        return plan_here(part, infos, known, learned_prices(known, device), engine, device, workers, max_runs)
+
+    first = planned(study if tune is None else fair.search_of(study))  # its faults show before a download
+    _check_trainable(first, engine, notify)
     _bring(infos, own, places, notify)
 
-    from mnistlab.execution.worker import WorkerSettings
     from mnistlab.stop import Budget, stop_on_signals
     from mnistlab.store.writer import open_writer
 
-    settings = WorkerSettings(
-        places.data_dir.resolve(), places.processed.resolve(), places.compiled.resolve(), device=device,
-        threads=threads_of_a_run(), keep=keep != "none",
-    )  # fmt: skip
-    allowance = Budget(budget, started)
+    settings, allowance = _settings_of_workers(places, device, keep=keep != "none"), Budget(budget, started)
     holder = f"mnistlab run {study.name}"
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         known = open_store(places.store)
         if fresh:
             _forget(fair.runs_of(study) if tune is None else fair.stored_runs(study, known), writer, places)
-        trials = [] if tune is None else fair.runs_of(begun)
+        trials = [] if tune is None else fair.runs_of(first.study)
         if tune is not None:
             on_event(first)
-            _keep_features([todo.cell for todo in _to_do(first)], places, stop=stop, budget=allowance, notify=notify)
+            _keep_features(_features_to_do(first), places, stop=stop, budget=allowance, notify=notify)
             ended = known.finished(study.name)
-            tuner = fair.RateTuner([run for run in trials if run.id not in ended])
             searched = conduct_search(
-                tuner, study, writer, prices, sizes_of=first.size_of,
+                fair.RateTuner([run for run in trials if run.id not in ended]), study, writer,
+                learned_prices(known, device), sizes_of=first.size_of,
                 program_of=partial(program_of, engine, device=device), settings=replace(settings, keep=False),
                 budget=allowance, stop=stop, workers=first.workers, on_progress=on_progress, on_event=on_event,
                 notify=notify,
@@ -295,15 +289,14 @@ def run(
         keeper = keeper_of(study, keep, infos, known, places, notify)
 
         def train(part: Study) -> RunSummary:
-            prices = learned_prices(known, device)
-            planned = plan_here(part, infos, known, prices, engine, device, workers, max_runs)
+            prices, now = learned_prices(known, device), planned(part)
             asked.update({run.id: run for run in fair.runs_of(part)})
-            writer.register_study(study, first.sizes | planned.sizes, asked.values())
-            _keep_features([todo.cell for todo in _to_do(planned)], places, stop=stop, budget=allowance, notify=notify)
+            writer.register_study(study, first.sizes | now.sizes, asked.values())
+            _keep_features(_features_to_do(now), places, stop=stop, budget=allowance, notify=notify)
             stored = known.statuses(study.name)
             statuses = {id_: stored[id_] for id_ in (*asked, *(run.id for run in trials))}
             return conduct(
-                planned, writer, prices, statuses=statuses, settings=settings, budget=allowance, stop=stop,
+                now, writer, prices, statuses=statuses, settings=settings, budget=allowance, stop=stop,
                 on_progress=on_progress, on_event=on_event, keeper=keeper, notify=notify,
             )  # fmt: skip
 
@@ -331,8 +324,9 @@ def tune(
     space : mapping, str or Path, default="default"
         A study file whose lists are the choices, or the name of a space or study that ships.
     max_parameters : int, optional
+        Behind the features.
     max_seconds_per_epoch : float, optional
-        Of one network on this machine, as predicted and then as measured.
+        Of training steps on this machine, as predicted and then as measured; of five side by side a fifth.
     objective : str, default="accuracy"
         Or `accuracy,parameters` or `accuracy,seconds`: every network that none beats in both.
     budget : float, optional
@@ -357,8 +351,9 @@ def tune(
     MachineError
         `tpe` without Optuna.
     """
-    from mnistlab import searches
+    from mnistlab import resume
     from mnistlab.sampling import best_sampler
+    from mnistlab.winners import tuned
 
     _refuse_workers()
     started, places = time.monotonic(), places or Places.find()
@@ -366,50 +361,63 @@ def tune(
         raise ConfigurationError(f"--budget {budget:g}", "a positive time is needed", "for example 600 seconds")
     check_device(device)
     workers = checked_workers(workers, device)
-    asked = searches.Asked(load_space(space), objective, max_parameters, max_seconds_per_epoch, dataset or "")
-    searches.check_asked(asked)
-    first = replace(asked.cells_by_features()[0], dataset=dataset or asked.dataset)
-    alone = Study("tune", (first,), (0,), folder=Path() if dataset else asked.space.folder)
+    asked = SearchAsked(load_space(space), objective, max_parameters, max_seconds_per_epoch, dataset or "")
+    asked.check()
+    alone = Study("tune", (Cell(Architecture((64,)), dataset=dataset or asked.dataset),), (0,),
+                  folder=Path() if dataset else asked.space.folder)  # fmt: skip
     alone, infos, own = with_data(alone, places.data_dir)
     asked = asked.on(alone.cells[0].dataset)
-    usable = searches.installed(asked.space, notify)
     store, (best, missing) = open_store(places.store), best_sampler()
-    searches.check_same(asked, store, fresh=fresh)
+    resume.check_may_go_on(asked, store, fresh=fresh)
     if missing and sampler is None:
         notify(missing)
     prices = learned_prices(store, device)
-    pace = searches.pace_here(infos, store.trials(asked.study.name), prices, device)
+    pace = resume.pace_here(infos, store.trials(asked.study.name), prices, device)
+    grounds = resume.grounds_here(asked, infos, pace, workers=workers, device=device, notify=notify)
 
     def new_tuner() -> "Tuner":
-        return searches.tuner_here(asked, usable, store, infos, pace, sampler=sampler or best, trials=trials)
+        return resume.tuner_here(asked, grounds, store, infos, sampler=sampler or best, trials=trials)
 
-    reachable = replace(asked, space=new_tuner().grounds.space)  # its faults show before a download
+    new_tuner()  # its faults show before a download
     check_backend()
     _bring(infos, own, places, notify)
 
-    from mnistlab.execution.worker import WorkerSettings
     from mnistlab.stop import Budget, stop_on_signals
     from mnistlab.store.writer import open_writer
 
-    settings = WorkerSettings(
-        places.data_dir.resolve(), places.processed.resolve(), places.compiled.resolve(), device=device,
-        threads=threads_of_a_run(),
-    )  # fmt: skip
     allowance = Budget(TUNE_SECONDS if budget is None and trials is None else budget, started)
     holder = f"mnistlab tune {asked.words}"
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         if fresh:
-            elsewhere = {
-                id_ for name in store.study_names() if name != asked.study.name for id_ in store.statuses(name)
-            }
-            writer.forget(set(store.statuses(asked.study.name)) - elsewhere)
-        _keep_features(reachable.cells_by_features(), places, stop=stop, budget=allowance, notify=notify)
+            writer.forget(_runs_of_no_other_study(asked.study.name, store))
+        wanted = [(asked.dataset, features) for features in pipelines(grounds.space)]
+        _keep_features(wanted, places, stop=stop, budget=allowance, notify=notify)
         summary = conduct_search(
             new_tuner(), asked.study, writer, prices, sizes_of=lambda cell: cell_size(cell, infos[cell.dataset]),
-            program_of=partial(program_of, "auto", device=device), settings=settings, budget=allowance, stop=stop,
-            workers=workers, on_progress=on_progress, on_event=pace.hearing(on_event), notify=notify,
+            program_of=partial(program_of, "auto", device=device), settings=_settings_of_workers(places, device),
+            budget=allowance, stop=stop, workers=workers, on_progress=on_progress, on_event=pace.hearing(on_event),
+            notify=notify,
         )  # fmt: skip
-    return replace(searches.tuned(store, asked), summary=summary)
+    return replace(tuned(store, asked), summary=summary)
+
+
+def _check_trainable(planned: Plan, engine: str, notify: Notify) -> None:
+    """Whether this machine has what the cells to do need; a line for those that only their framework's fit trains."""
+    for todo in _to_do(planned):
+        check_installed(todo.cell.features)
+        if todo.cell.framework == "keras":
+            check_backend()
+        if engine == "population" and (why := why_not_covered(todo.cell, todo.size.n_steps(todo.cell))):
+            notify(f"{todo.cell.label}: trained by its framework's own fit; {why}")
+
+
+def _settings_of_workers(places: Places, device: str, *, keep: bool = False) -> "WorkerSettings":
+    from mnistlab.execution.worker import WorkerSettings
+
+    return WorkerSettings(
+        places.data_dir.resolve(), places.processed.resolve(), places.compiled.resolve(), device=device,
+        threads=threads_of_a_run(), keep=keep,
+    )  # fmt: skip
 
 
 def _refuse_other_looks(study: Study, known: Store) -> None:
@@ -418,7 +426,7 @@ def _refuse_other_looks(study: Study, known: Store) -> None:
     Nor can cells that were chosen among several be taken for those that a study names.
     """
     forget = "--fresh to forget its results and begin anew"
-    if study.name in known.study_names() and fair.kind(known.tuning(study.name)) != fair.kind(study.tuning):
+    if study.name in known.study_names() and _kind(known.asked(study.name)) != _kind(study.asked):
         words = known.words(study.name)
         as_begun = f" (`mnistlab run {words}`)" if words else ""
         raise ConfigurationError(f"study {study.name}", f"the store holds another of this name{as_begun}",
@@ -430,6 +438,16 @@ def _refuse_other_looks(study: Study, known: Store) -> None:
         as_begun = f"--until-decided --margin {margin * 100:g} --max-seeds {len(seeds)}"
         raise ConfigurationError(f"study {study.name}", f"its seeds were given out by {as_begun}",
                                  f"say the same to go on, or {forget}")  # fmt: skip
+
+
+def _kind(asked: SearchAsked | RatesAsked | None) -> SearchAsked | RatesAsked | None:
+    """What sort of study this is; the cells that it had when it was run last do not matter."""
+    return replace(asked, cells=()) if isinstance(asked, RatesAsked) else asked
+
+
+def _runs_of_no_other_study(study: str, store: Store) -> set[str]:
+    others = {id_ for name in store.study_names() if name != study for id_ in store.statuses(name)}
+    return set(store.statuses(study)) - others
 
 
 def _refuse_workers() -> None:
@@ -459,14 +477,20 @@ def _to_do(planned: Plan) -> list[PlannedCell]:
     return [cell for cell in planned.cells if cell.to_do]
 
 
-def _keep_features(cells: list[Cell], places: Places, *, stop: "Stop", budget: "Budget", notify: Notify) -> None:
-    """Compute what the image steps of these cells make of their data sets, unless it is kept already."""
+def _features_to_do(planned: Plan) -> list[tuple[str, Features]]:
+    return [(todo.cell.dataset, todo.cell.features) for todo in _to_do(planned)]
+
+
+def _keep_features(
+    wanted: Iterable[tuple[str, Features]], places: Places, *, stop: "Stop", budget: "Budget", notify: Notify
+) -> None:
+    """Compute what the image steps of these features make of these data sets, unless it is kept already."""
     from mnistlab.processed import keep_processed
 
-    wanted = {(cell.dataset, cell.features.image_steps): cell for cell in cells if cell.features.image_steps}
-    for cell in wanted.values():
-        dataset = catalog.load(cell.dataset, places.data_dir)
-        keep_processed(dataset, cell.features, places.processed, stop=stop, budget=budget, notify=notify)
+    distinct = {(name, features.image_steps): (name, features) for name, features in wanted if features.image_steps}
+    for name, features in distinct.values():
+        keep_processed(catalog.load(name, places.data_dir), features, places.processed, stop=stop, budget=budget,
+                       notify=notify)  # fmt: skip
 
 
 def status(study: str | None = None, *, places: Places | None = None) -> list[StudyStatus]:

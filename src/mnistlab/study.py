@@ -20,12 +20,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mnistlab.errors import ConfigurationError, InvalidFieldError, did_you_mean
 from mnistlab.formatting import html_paragraph, html_table
 from mnistlab.seeds import SEARCH_SEEDS
 from mnistlab.spec import MAX_DEPTH, Architecture, Cell, Check, Features, Run, Split, Training
+
+if TYPE_CHECKING:
+    from mnistlab.asked import RatesAsked, SearchAsked
 
 DEFAULT_SEEDS = 3
 MAX_SEEDS = 1_000_000
@@ -51,9 +54,8 @@ class Study:
     until_margin : float | None
         Seeds are given out where verdicts are open, until every two cells that differ in one knob are told apart or
         surely differ by less than this fraction, or given up; None: every cell gets every seed.
-    tuning : str
-        Of a search, whose cells are asked little by little: objective, limits and choices, as a JSON object. Of a study
-        whose cells get each its own best learning rate: see `fair.tuned`.
+    asked : SearchAsked | RatesAsked | None
+        What it is to find, where its cells are not named: they come little by little, or get each its own best rate.
     words : str
         What stands behind `mnistlab run` to ask for it again, quoted for a shell; empty when only Python can.
     folder : Path
@@ -64,7 +66,7 @@ class Study:
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
     until_margin: float | None = None
-    tuning: str = field(default="", compare=False)
+    asked: "SearchAsked | RatesAsked | None" = field(default=None, compare=False)
     words: str = field(default="", compare=False)
     folder: Path = field(default=Path(), compare=False)
 
@@ -267,6 +269,16 @@ def with_seeds(study: Study, n: int) -> Study:
         return replace(study, seeds=seeds, words=study.words and f"{study.words} --seeds {n}")
     except InvalidFieldError as error:
         raise error.named("--seeds") from None
+
+
+def check_seeds(study: Study) -> None:
+    """Refuse seeds of `mnistlab tune` in a study that was made in Python.
+
+    Raises
+    ------
+    InvalidFieldError
+    """
+    _seed("seeds", max(study.seeds, default=0))
 
 
 def until_decided(study: Study, margin: float, max_seeds: int) -> Study:

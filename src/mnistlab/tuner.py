@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import t_interval
 from mnistlab.analysis.racing import evenly, foremost, pareto_front, standing
+from mnistlab.asked import OBJECTIVES
 from mnistlab.errors import ConfigurationError, did_you_mean
 from mnistlab.grounds import Grounds
 from mnistlab.records import Role, RunResult
@@ -27,14 +28,12 @@ from mnistlab.tuning import Batch, Halving, Known, Trained
 Fits = Callable[[Sequence[Run]], bool]
 Phase = Literal["search", "race", "confirmation", "end"]
 
-OBJECTIVES = ("accuracy", "accuracy,parameters", "accuracy,seconds")
 MEMBERS = 5  # of a cohort
 FACTOR = 3
 CANDIDATES = 8  # that race
 LOOKS = (3, 4, 5, 6, 7, 8, 9, 10)  # numbers of seeds after which a race is looked at; of two, nothing can be said
 FRONT = 6  # winners at most, where two things count
 CONFIRMING = 5  # fresh seeds
-COLLAPSED = 0.2  # accuracy below which a network has learned nothing (rule M12)
 
 # Of its budget the search may use so much; what it has used is known in networks, all epochs counted.
 _SEARCH_SHARE = 0.55
@@ -88,7 +87,7 @@ class Tuner:
         The space within its limits; see `grounds.grounds_of`.
     sampler : Sampler
     objective : str
-        One of `OBJECTIVES`; the sampler must know how many it has.
+        One of `asked.OBJECTIVES`; the sampler must know how many it has.
     trials : int | None
         So many cells are tried at most; None: until the budget is used, or the space.
     members : int
@@ -100,6 +99,8 @@ class Tuner:
     first_seed : int
         Of its trials; races go on with the next ones. A trial that was given up is not the network that another search
         would have had of the same cell, so each has seeds of its own.
+    collapsed : float
+        Validation accuracy below which a network has learned nothing; see `analysis.results.collapse_threshold`.
 
     Examples
     --------
@@ -126,6 +127,7 @@ class Tuner:
     known: tuple[Known, ...] = ()
     done: tuple[Trained, ...] = ()
     first_seed: int = SEARCH_SEEDS
+    collapsed: float = 0.2  # of ten classes
     _cells: dict[Cell, dict[int, Trained]] = field(default_factory=dict, init=False)
     _out: set[Run] = field(default_factory=set, init=False)
     _too_long: list[list[Cell]] = field(default_factory=list, init=False)
@@ -297,7 +299,7 @@ class Tuner:
             if missing := [run for own in itertools.zip_longest(*runs) for run in own if run]:
                 return _Race(kept, self._leading(kept, n_seeds, equal), missing)
             # One that does not learn every time is no winner.
-            steady = self._table(kept, look).min(axis=1) >= COLLAPSED
+            steady = self._table(kept, look).min(axis=1) >= self.collapsed
             kept = [cell for cell, is_steady in zip(kept, steady, strict=True) if is_steady] or kept
             seen = standing(self._table(kept, look), self._costs(kept))
             left, n_seeds = seen.remaining(self._sizes(kept)), look

@@ -34,8 +34,8 @@ def draw(n, random):
 def search_of(codes, gain):
     columns = {name: own if name in ORDERED else [f"v{value}" for value in own] for name, own in codes.items()}
     trials = pd.DataFrame(columns).assign(status="done", validation_accuracy=1 - 0.02 * np.exp(-gain),
-                                          validation_n=1_000_000, given_up=False)  # fmt: skip
-    return Search("accuracy", tuple(LEVELS), trials, *[pd.DataFrame()] * 3)
+                                          validation_n=1_000_000, given_up=False, n_classes=10)  # fmt: skip
+    return Search("accuracy", tuple(LEVELS), trials, *[pd.DataFrame()] * 2)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_trials_that_do_not_differ_and_a_search_without_trials_have_no_importanc
     codes = draw(40, np.random.default_rng(4))
     assert importances(search_of(codes, np.zeros(40))).shares.empty
     nothing = search_of(codes, effect(codes))
-    assert importances(Search("accuracy", nothing.choices, nothing.trials.iloc[:0], *[pd.DataFrame()] * 3)).trials == 0
+    assert importances(Search("accuracy", nothing.choices, nothing.trials.iloc[:0], *[pd.DataFrame()] * 2)).trials == 0
 
 
 def test_a_knob_with_one_value_among_these_trials_is_named_and_has_no_share():
@@ -126,6 +126,6 @@ def test_of_very_many_trials_some_are_taken_evenly():
     codes = {name: codes[name] for name in ("width", "rate", "dropout", "features", "schedule")}
     gain = effect({**codes, **dict.fromkeys(NOTHING, np.zeros(2 * MOST, dtype=int))})
     trials = pd.DataFrame(codes).assign(status="done", validation_accuracy=1 - 0.02 * np.exp(-gain), validation_n=6000,
-                                        given_up=False)  # fmt: skip
-    found = importances(Search("accuracy", ("width",), trials, *[pd.DataFrame()] * 3))
+                                        given_up=False, n_classes=10)  # fmt: skip
+    found = importances(Search("accuracy", ("width",), trials, *[pd.DataFrame()] * 2))
     assert (found.trials, found.of_trials) == (MOST, 2 * MOST)

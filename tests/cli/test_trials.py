@@ -18,7 +18,7 @@ from mnistlab.study import Study
 
 CELL = Cell(Architecture((8,)), dataset="digits", framework="sklearn", training=Training(epochs=3))
 WHOLE, HALVED, WAITING = (Run(CELL, SEARCH_SEEDS + number) for number in range(3))
-FRESH = Run(CELL, FRESH_SEEDS)
+FRESH, FRESH_WAITING = (Run(CELL, FRESH_SEEDS + number) for number in range(2))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def searched(home):
 
     given_up = trained(HALVED, lambda run, record: record.epoch < 2)
     add("search", [WHOLE, HALVED, WAITING], trained(WHOLE), given_up)
-    return lambda: add("fresh", [FRESH], trained(FRESH))
+    return lambda: add("fresh", [FRESH, FRESH_WAITING], trained(FRESH))
 
 
 def test_a_trial_is_shown_as_one_without_a_word_of_test_digits(mnistlab, searched):
@@ -58,9 +58,10 @@ def test_a_trial_is_shown_as_one_without_a_word_of_test_digits(mnistlab, searche
     assert mnistlab("compare", CELL.id, CELL.id).status == 2
 
 
-@pytest.mark.parametrize("run", [HALVED, WAITING], ids=["given up", "to come"])
+@pytest.mark.parametrize("run", [HALVED, WAITING, FRESH_WAITING], ids=["given up", "to come", "fresh, to come"])
 def test_what_its_search_alone_decides_no_command_repeats(mnistlab, searched, run):
-    why = "its search alone decides which trials go on, no command repeats one by itself"
+    searched()
+    why = "its search alone decides what is trained, no command repeats one by itself"
     assert f"Repeat it: {why}." in mnistlab("show", run.id).out
     assert mnistlab("show", run.id, "--json").document["command"] is None
     refused = mnistlab("show", run.id, "--command")

@@ -9,13 +9,14 @@ import pytest
 
 import mnistlab
 from mnistlab import fair
+from mnistlab.asked import SearchAsked
 from mnistlab.cli.tune import tuned_text
 from mnistlab.datasets import catalog
 from mnistlab.errors import ConfigurationError
-from mnistlab.searches import Asked, search_in, tuned
 from mnistlab.store.tables import open_store
 from mnistlab.store.writer import open_writer
 from mnistlab.study import load_config, load_space
+from mnistlab.winners import tuned
 
 SPACE = """
 name = "small"
@@ -60,7 +61,7 @@ def test_a_search_that_is_over_is_told_again_and_trains_nothing(searched, proces
     again = process(*WORDS, cwd=home).document
     assert {**again, "seconds": 0} == {**document, "seconds": 0}
     store = open_store(home / "results" / "mnistlab.sqlite")
-    asked = search_in(store, document["study"])
+    asked = store.asked(document["study"])
     assert asked.max_parameters == 700
     text = tuned_text(tuned(store, asked), "", 200)
     assert "part in the choice" in text
@@ -132,7 +133,7 @@ def test_searches_and_tuned_studies_without_a_finished_trial_are_shown(home, mni
     """Stopped before the first network ended: all there is is the study's name and what was asked for."""
     (home / "small.toml").write_text(SPACE)
     asked, tuned_study = (
-        Asked(load_space("small.toml")).on("digits"),
+        SearchAsked(load_space("small.toml")).on("digits"),
         fair.tuned(load_config("factors"), "learning_rate"),
     )
     with open_writer(home / "results" / "mnistlab.sqlite", holder="test") as writer:
@@ -141,13 +142,6 @@ def test_searches_and_tuned_studies_without_a_finished_trial_are_shown(home, mni
     for name in ("tune-small", "factors-tuned"):
         assert mnistlab("report", name).status == 0
         assert mnistlab("results", name, "--json").document["rows"] == []
-
-
-def test_another_data_set_has_a_search_and_a_command_of_its_own(tmp_path):
-    asked = Asked(load_space("default"), other_dataset="fashion-mnist").on("fashion-mnist")
-    assert asked.study.name == "tune-fashion-mnist"
-    assert asked.words == "--dataset fashion-mnist"
-    assert Asked(load_space("default")).study.name == "tune"
 
 
 @pytest.mark.slow
@@ -159,21 +153,6 @@ def test_another_space_of_the_same_name_is_refused(searched, process):
     assert refused.status == 2
     assert "the store holds a search of this name among other choices" in refused.err
     assert refused.err.count("\n") == 1
-
-
-def test_a_search_comes_back_from_the_store_as_it_was_asked_for(tmp_path):
-    (tmp_path / "small.toml").write_text(SPACE + "[data]\nbatch_size = [32, 64]\n")
-    asked = Asked(load_space(tmp_path / "small.toml"), "accuracy,parameters", 5_000, 0.5)
-
-    class OneSearch:
-        """A store that knows nothing else."""
-
-        def tuning(self, study):
-            assert study == "tune-small-5000-parameters-0.5-seconds-accuracy-parameters"
-            return asked.to_json()
-
-    assert search_in(OneSearch(), asked.study.name) == asked
-    assert asked.words.endswith("--max-parameters 5000 --max-seconds-per-epoch 0.5 --objective accuracy,parameters")
 
 
 def test_a_budget_of_nothing_is_refused_in_python_too(tmp_path):

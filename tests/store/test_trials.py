@@ -1,19 +1,22 @@
 """Trials of a search: they come little by little, are told by readers of their own, and are in no table of cells."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from mnistlab.analysis.results import results_table
-from mnistlab.errors import ConfigurationError
+from mnistlab.asked import RatesAsked, SearchAsked
+from mnistlab.errors import ConfigurationError, StoreError
 from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
 from mnistlab.spec import Architecture, Cell, Run, Training
 from mnistlab.store import rescue
 from mnistlab.store.tables import open_store
 from mnistlab.store.writer import open_writer
-from mnistlab.study import Study
+from mnistlab.study import Space, Study
 
-SEARCH = Study("search", (), tuple(range(FRESH_SEEDS, FRESH_SEEDS + 2)), tuning='{"objective": ["accuracy"]}')
+SEARCH = Study("search", (), tuple(range(FRESH_SEEDS, FRESH_SEEDS + 2)), asked=SearchAsked(Space("search", ())))
 
 
 def trial_of(example, run, **changes):
@@ -64,8 +67,8 @@ def test_trials_that_ended_are_a_row_each(example, store, runs):
     assert row["end_to_end_seconds"] == result.ledger.end_to_end_seconds
     assert trials["validation_accuracy"].isna().tolist() == [False, False, True]
     assert store.curves("search") == {run.id: (0.9, 0.9, 0.9) for run in runs[:3]}
-    assert store.tuning("search") == SEARCH.tuning
-    assert (store.tuning("small"), store.tuning("none"), store.curves("small")) == ("", "", {})
+    assert store.asked("search") == SEARCH.asked
+    assert (store.asked("small"), store.asked("none"), store.curves("small")) == (None, None, {})
     assert list(store.trials("small")) == list(trials)
 
 
@@ -131,7 +134,7 @@ def test_a_tuned_study_has_one_cell_of_those_that_differ_in_its_knob_alone(examp
     widths = [Cell(Architecture((width,)), training=Training(learning_rate=rate))
               for rate in (0.01, 0.02) for width in (8, 16)]  # fmt: skip
     other = Cell(Architecture((8,)), training=Training(epochs=3))
-    tuned = Study("tuned", (), (0,), tuning='{"knob": "learning_rate"}')
+    tuned = Study("tuned", (), (0,), asked=RatesAsked("learning_rate", (1.0,), "small"))
     with open_writer(example.store(path), holder="test") as writer:
         for cells in ((*widths[:2], other), (widths[3], widths[0])):
             runs = [Run(cell, 0) for cell in cells]
@@ -152,3 +155,12 @@ def test_a_rescue_does_not_miss_what_a_trial_never_had(store, tmp_path):
     found = rescue.rescue(store.path, tmp_path / "new.sqlite")
     assert (found.finished, found.planned_again) == (5, 0)
     assert open_store(tmp_path / "new.sqlite").trials("search").equals(store.trials("search"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"knob": "learning_rate"}', '{"objective": "accuracy", "choices": 7}'])
+def test_a_search_that_makes_no_sense_is_a_damaged_file(store, text):
+    with closing(sqlite3.connect(store.path)) as shell, shell:
+        shell.execute("UPDATE study SET tuning = ? WHERE name = 'search'", (text,))
+    for ask in (lambda: store.asked("search"), lambda: store.cell_table("search"), store.studies):
+        with pytest.raises(StoreError, match="the file is damaged"):
+            ask()

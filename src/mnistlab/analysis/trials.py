@@ -12,9 +12,6 @@ from scipy.special import stdtrit
 from mnistlab.analysis.intervals import POWER
 from mnistlab.analysis.results import collapse_threshold
 
-COLLAPSED = collapse_threshold(10)
-"""Accuracy below which a trial has learned nothing (rule M12); a race says the same of any number of classes."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
@@ -31,22 +28,20 @@ class Search:
     trials : DataFrame
         A row per trial of the search's first seed, in the order in which they ended: number (from 1), run, cell, label,
         a column per knob of `choices`, status (`done` or `diverged`), validation_accuracy (NaN where it diverged),
-        validation_n, epochs_done, epochs_asked, given_up, parameters, seconds_per_epoch.
-    curves : DataFrame
-        run, epoch, validation_accuracy.
+        validation_n, epochs_done, epochs_asked, given_up, parameters, seconds_per_epoch, n_classes.
     winners : DataFrame
         cell, label, parameters, seconds_per_epoch; n_searched, searched_accuracy (mean over the networks of search and
         race, on validation digits); n_fresh, fresh_validation_accuracy (mean over those with fresh seeds), optimism,
         optimism_low, optimism_high (what the first says too much); accuracy, accuracy_low, accuracy_high (test, crossed
         over the fresh networks; NaN while unconfirmed), confirmed.
     candidates : DataFrame
-        A row per cell and seed of the race: cell, label, seed, validation_accuracy, kept (whether it may still win).
+        A row per cell and seed of the race: cell, label, seed, validation_accuracy, n_classes, kept (whether it may
+        still win).
     """
 
     objective: str
     choices: tuple[str, ...]
     trials: pd.DataFrame
-    curves: pd.DataFrame
     winners: pd.DataFrame
     candidates: pd.DataFrame
 
@@ -55,10 +50,15 @@ def outcomes(trials: pd.DataFrame) -> "pd.Series[Any]":
     """What became of each trial: `trained` to its end, `given up` before, `collapsed` (rule M12) or `diverged`."""
     accuracy, given_up = trials["validation_accuracy"].astype(float), trials["given_up"].astype(bool)
     words = np.select(
-        [accuracy.isna() | (trials["status"] == "diverged"), accuracy < COLLAPSED, given_up],
+        [accuracy.isna() | (trials["status"] == "diverged"), accuracy < _least(trials), given_up],
         ["diverged", "collapsed", "given up"], "trained",
     )  # fmt: skip
     return pd.Series(words, index=trials.index, dtype=object)
+
+
+def _least(trials: pd.DataFrame) -> "pd.Series[float]":
+    """Accuracy below which each of them has learned nothing."""
+    return trials["n_classes"].map(collapse_threshold)
 
 
 def knob_levels(column: "pd.Series[Any]") -> tuple[list[Any], NDArray[np.intp], bool]:
@@ -94,7 +94,7 @@ def trial_resolution(candidates: pd.DataFrame) -> float:
     """
     table = candidates.pivot(index="cell", columns="seed", values="validation_accuracy").astype(float)
     table = table.dropna(axis="columns")
-    steady = table.min(axis="columns") >= COLLAPSED
+    steady = table.min(axis="columns") >= _least(candidates).groupby(candidates["cell"]).first()
     seen = table[steady].to_numpy()
     df = (seen.shape[0] - 1) * (seen.shape[1] - 1) if seen.size else 0
     if df < 1:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mnistlab.conduct import Happening
 
 _CURVE_ROWS = 20
-NOT_ALONE = "its search alone decides which trials go on, no command repeats one by itself"
+NOT_ALONE = "its search alone decides what is trained, no command repeats one by itself"
 
 
 def cell_document(cell: Cell, sizes: CellSize) -> dict[str, Any]:
@@ -169,9 +169,9 @@ def status_text(rows: list[StudyStatus], width: int) -> str:
 
 
 def repeat_command(detail: RunDetail) -> str | None:
-    """The line that trains this run again; None where none does: of a trial that was given up, or has no network."""
+    """The line that trains this run again; None where none does: of a search, what has no network or was given up."""
     result = detail.result
-    if detail.role == "search" and (detail.status != "done" or (result and result.stopped_by == "halving")):
+    if detail.role != "common" and (detail.status != "done" or (result and result.stopped_by == "halving")):
         return None
     engine, device = (None, None) if result is None else (result.engine, result.environment.device)
     return shlex.join(repeat_words(detail.run.cell, detail.run.seed, engine, device))

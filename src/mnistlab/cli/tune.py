@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from mnistlab import formatting, lab
 from mnistlab.cli.documents import cell_document
 from mnistlab.cli.output import Json, ProgressLine, Where, Whole, emit, emit_json, seconds_of, terminal_width
-from mnistlab.searches import Confirmed, Tuned
+from mnistlab.winners import Confirmed, Tuned
 
 
 def tune(
@@ -35,7 +35,7 @@ def tune(
     Parameters
     ----------
     max_parameters
-        The most parameters the network may have.
+        The most parameters the network may have, behind its features: pca:50 makes it small.
     max_seconds_per_epoch
         The longest an epoch of its training may take on this machine, its share where five are trained side by side.
     objective

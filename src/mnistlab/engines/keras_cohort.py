@@ -95,6 +95,7 @@ class KerasShape:
         self._kernels = [layer.kernel for layer in self._model.layers if isinstance(layer, layers.Dense)]
         self._dropouts = [layer for layer in self._model.layers if isinstance(layer, layers.Dropout)]
         self._noises = [layer for layer in self._model.layers if isinstance(layer, layers.GaussianNoise)]
+        # Keras 3.15 tells the averages to nobody else; `tests/engines/test_keras_cohort.py` fails where they move.
         self._averages = self._optimizer._model_variables_moving_average if self._optimizer.use_ema else []
 
     def _clone(self, layer: Any) -> Any:

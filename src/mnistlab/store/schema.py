@@ -85,7 +85,7 @@ STUDY = Table("study", "a named set of cells with seeds", (
     Column("last_run", "INTEGER NOT NULL", "rank in time: the study run last has the highest"),
     Column("until_margin", "REAL", "its seeds go where verdicts are open, until cells are told apart or equivalent "
            "within this fraction; empty: every cell gets every seed", since=3),
-    Column("tuning", "TEXT", "JSON object: objective, limits and choices of a search; empty: all cells were asked for",
+    Column("tuning", "TEXT", "JSON object: what a search or a tuned study is to find; empty: all cells were named",
            since=4),
 ))  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistlab.asked import RatesAsked, SearchAsked, read_asked
 from mnistlab.errors import ConfigurationError, did_you_mean
 from mnistlab.formatting import html_paragraph
 from mnistlab.plan import CellSize
@@ -188,17 +189,15 @@ class Store:
         """How far each study is, in the order of `study_names`."""
         query = f"SELECT study, {_STATUS}, count(*) FROM study_run JOIN run ON run.id = run GROUP BY 1, 2"
         rows = self._rows(query)[1]  # before the names: a study that enters in between is then only without runs
-        query = """SELECT name, words, until_margin, json_extract(tuning, '$.objective') IS NOT NULL FROM study
-                   ORDER BY last_run"""
-        asked = self._rows(query)[1]
-        counts: dict[str, dict[str, int]] = {name: {} for name, *_ in asked}
+        named = self._rows("SELECT name, words, until_margin, tuning FROM study ORDER BY last_run")[1]
+        counts: dict[str, dict[str, int]] = {name: {} for name, *_ in named}
         with self._sense():
             for study, status, count in rows:
                 counts[study][status] = count
             return [
                 StudyStatus(study, **counts[study], networks_per_second=self._speed(study), words=words,
-                            until_margin=margin, is_search=bool(is_search))
-                for study, words, margin, is_search in asked
+                            until_margin=margin, is_search=isinstance(read_asked(tuning or ""), SearchAsked))
+                for study, words, margin, tuning in named
             ]  # fmt: skip
 
     def _speed(self, study: str) -> float | None:
@@ -320,13 +319,12 @@ class Store:
             found.setdefault(run, []).append(accuracy)
         return {run: tuple(accuracies) for run, accuracies in found.items()}
 
-    def tuning(self, study: str) -> str:
-        """Objective, limits and choices of a search, a JSON object; empty of a study that is none, or not known."""
+    def asked(self, study: str) -> SearchAsked | RatesAsked | None:
+        """What a study is to find; None where all its cells were named, and of a study that is not known."""
         query = "SELECT tuning FROM study WHERE name = :study"
         text = next((text or "" for (text,) in self._rows(query, {"study": study})[1]), "")
         with self._sense():
-            json.loads(text or "{}")
-        return text
+            return read_asked(text)
 
     def words(self, study: str) -> str:
         """What stands behind `mnistlab run` to ask for a study again; empty where only Python can."""
@@ -335,8 +333,8 @@ class Store:
 
     def tuned_knob(self, study: str | None) -> str:
         """The knob of which every cell of a study has its own best value; empty where there is none."""
-        with self._sense():
-            return str(json.loads((study and self.tuning(study)) or "{}").get("knob", ""))
+        asked = self.asked(study) if study else None
+        return asked.knob if isinstance(asked, RatesAsked) else ""
 
     def predictions(self, run: str) -> "pd.DataFrame":
         """A row per digit of a run: `index`, `label`, `predicted`, `correct`, `part`; `run` as in `find_run`."""

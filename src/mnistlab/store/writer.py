@@ -138,7 +138,7 @@ class StoreWriter:
 
     def _enter_study(self, study: Study) -> None:
         row = {"name": study.name, "seeds": json.dumps(study.seeds), "words": study.words, "last_run": 0,
-               "until_margin": study.until_margin, "tuning": study.tuning or None}  # fmt: skip
+               "until_margin": study.until_margin, "tuning": study.asked and study.asked.to_json()}  # fmt: skip
         self._execute(f"{schema.STUDY.insert} ON CONFLICT (name) DO UPDATE SET {_STUDY_UPDATE}", row)
         latest = "(SELECT max(last_run) + 1 FROM study)"
         self._execute(f"UPDATE study SET last_run = {latest} WHERE name = ?", (study.name,))
