@@ -160,14 +160,14 @@ def _winner(row, race, known, fresh):
     tested = (estimate.value, estimate.low, estimate.high) if fresh >= 5 else (np.nan,) * 3
     return (row["cell"], row["label"], row["parameters"], row["seconds_per_epoch"], len(searched), searched.mean(),
             fresh, scores.mean() if fresh else np.nan, optimism, optimism - half, optimism + half, *tested,
-            fresh >= 5)  # fmt: skip
+            fresh >= 5, 0, 0)  # fmt: skip
 
 
 _TRIAL_COLUMNS = ("number", "run", "cell", "label", "status", "validation_accuracy", "validation_n", "epochs_done",
                   "epochs_asked", "given_up", "parameters", "seconds_per_epoch")  # fmt: skip
 _WINNER_COLUMNS = ("cell", "label", "parameters", "seconds_per_epoch", "n_searched", "searched_accuracy", "n_fresh",
                    "fresh_validation_accuracy", "optimism", "optimism_low", "optimism_high", "accuracy",
-                   "accuracy_low", "accuracy_high", "confirmed")  # fmt: skip
+                   "accuracy_low", "accuracy_high", "confirmed", "n_lost", "n_collapsed")  # fmt: skip
 _NUMBERS = ("epochs_done", "best_epoch", "import_seconds", "idle_seconds", "data_seconds", "compile_seconds",
             "steps_seconds", "evaluation_seconds", "test_accuracy", "test_n",
             "test_log_loss", "test_brier", "test_macro_f1", "test_ece", "test_ece_floor",
@@ -291,6 +291,7 @@ def tuned_evidence():
     There the widest network was worst; with each at its best it is best.
     """
     from mnistlab.analysis.fair import TunedFrom
+    from mnistlab.fair import FACTORS
 
     def tried(width, factor):
         return Cell(Architecture((width,)), training=Training(learning_rate=0.008 * factor))
@@ -298,13 +299,13 @@ def tuned_evidence():
     def accuracy(width, factor):
         return reach[width] - 0.03 * abs(np.log2(factor / best[width]))
 
-    reach, best, done = {16: 0.9, 64: 0.93, 256: 0.94}, {16: 1, 64: 0.5, 256: 0.25}, ("done",) * 6
+    reach, best, done = {16: 0.9, 64: 0.93, 256: 0.94}, {16: 1, 64: 0.25, 256: 1 / 16}, ("done",) * 6
     plain = planted_study([(tried(width, 1), accuracy(width, 1), done) for width in best])
     tuned = planted_evidence([(tried(width, factor), accuracy(width, factor), done) for width, factor in best.items()])
     trials = pd.DataFrame([
         {"run": Run(cell, seed).id, "cell": cell.id, "label": cell.label, "seed": seed,
          "accuracy": accuracy(width, factor), **cell.settings(), "tuned_knob": "learning_rate"}
-        for width in best for factor in (0.25, 0.5, 1, 2, 4) for cell in [tried(width, factor)] for seed in (90, 91)
+        for width in best for factor in FACTORS for cell in [tried(width, factor)] for seed in (90, 91)
     ])  # fmt: skip
     source = TunedFrom("widths", "mnistlab run widths.toml", trials, plain.cells, plain.runs)
     cells = tuned.cells.assign(tuned_knob="learning_rate")

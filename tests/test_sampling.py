@@ -210,11 +210,12 @@ def test_without_optuna_random_search_is_left_and_tpe_says_how_to_get_it(monkeyp
 
 
 def test_memory_is_a_limit_like_the_others_and_is_told_as_one():
-    heavy = {"memory": lambda cell: 1_000_000 * cell.architecture.depth}
-    found = grounds(**heavy, max_memory=2_000_000)
+    heavy = {"memory": lambda cell: 1_500_000_000 * cell.architecture.depth}
+    found = grounds(**heavy, max_memory=3_000_000_000)
     assert {cell.architecture.depth for cell in proposals(new_sampler("random", found), 40)} == {1, 2}
-    with pytest.raises(ConfigurationError, match=r"one such network needs about 0\.0 GB of memory, 0\.0 GB are free"):
-        grounds(**heavy, max_memory=500_000)
+    assert found.most_memory == 3_000_000_000
+    with pytest.raises(ConfigurationError, match=r"one such network needs about 1\.5 GB of memory, 1\.0 GB are free"):
+        grounds(**heavy, max_memory=1_000_000_000)
 
 
 def test_sizes_that_are_too_many_to_be_looked_at_are_refused_before_they_are():

@@ -87,8 +87,9 @@ def _tuned_from(store: Store, study: str) -> "TunedFrom | None":
     of, command = asked.study, f"mnistlab run {fair.untuned_words(words, asked.knob)}" if words else ""
     cells = {cell.id: cell for cell, _ in store.sizes(study)}
     found = store.trials(study)
-    found = found[found["cell"].isin({id_ for id_, cell in cells.items() if fair.is_of_now(cell, asked.cells)})]
     accuracies = fair.trial_accuracies(found)
+    # Not what was tried around a rate that the study said once, nor where it is not known yet which rate is best.
+    found = found[found["run"].isin(fair.trials_of([cells[id_] for id_ in asked.cells if id_ in cells], accuracies))]
     trials = pd.DataFrame([
         {"run": row["run"], "cell": row["cell"], "label": cells[row["cell"]].label, "seed": row["seed"],
          "accuracy": accuracies[row["run"]], **cells[row["cell"]].settings(), "tuned_knob": asked.knob}

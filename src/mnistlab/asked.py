@@ -13,7 +13,7 @@ from mnistlab.spec import Architecture, Cell, Features
 from mnistlab.study import Choice, Space, Study
 
 OBJECTIVES = ("accuracy", "accuracy,parameters", "accuracy,seconds")
-_MNIST = Cell(Architecture((64,))).dataset
+_CELL = Cell(Architecture((64,)))
 _TUPLES = ("hidden_layer_sizes", "steps")  # fields whose values are tuples, which JSON has no word for
 
 
@@ -44,7 +44,7 @@ class SearchAsked:
         space, least = self.space, "" if self.objective == "accuracy" else f"-{self.objective.replace(',', '-')}"
         named = "" if space.name == "default" else f"-{space.name}"
         within = [f"-{limit}-{word}" for limit, word in
-                  ((self.max_parameters, "parameters"), (self.max_seconds_per_epoch, "seconds")) if limit]  # fmt: skip
+                  ((self.max_parameters, "parameters"), (self._seconds, "seconds")) if limit]  # fmt: skip
         on = f"-{self.dataset}" if self.other_dataset else ""
         return Study("tune" + named + on + "".join(within) + least, (), (), words=self.words, asked=self)
 
@@ -55,7 +55,7 @@ class SearchAsked:
             return ""
         given = {"--space": None if self.space.words == "default" else self.space.words,
                  "--dataset": shlex.quote(self.other_dataset) if self.other_dataset else None,
-                 "--max-parameters": self.max_parameters, "--max-seconds-per-epoch": self.max_seconds_per_epoch,
+                 "--max-parameters": self.max_parameters, "--max-seconds-per-epoch": self._seconds,
                  "--objective": None if self.objective == "accuracy" else self.objective}  # fmt: skip
         # Without any of them, there is still something behind the command.
         return (
@@ -63,9 +63,14 @@ class SearchAsked:
         )
 
     @property
+    def _seconds(self) -> str | None:
+        """Written alike, whether a person said 1 or a program 1.0."""
+        return None if self.max_seconds_per_epoch is None else f"{self.max_seconds_per_epoch:g}"
+
+    @property
     def dataset(self) -> str:
         """The data set, or the path, that the space names."""
-        return next((str(one.values[0]) for one in self.space.choices if one.field == "dataset"), _MNIST)
+        return next((str(one.values[0]) for one in self.space.choices if one.field == "dataset"), _CELL.dataset)
 
     def on(self, dataset: str) -> "SearchAsked":
         """The same on another data set."""
@@ -146,3 +151,8 @@ def pipelines(space: Space) -> tuple[Features, ...]:
     """The features that networks of a space may have."""
     steps = next((choice.values for choice in space.choices if choice.field == "steps"), (Features().steps,))
     return tuple(map(Features, steps))
+
+
+def frameworks(space: Space) -> tuple[str, ...]:
+    """What trains networks of a space."""
+    return next((choice.values for choice in space.choices if choice.field == "framework"), (_CELL.framework,))

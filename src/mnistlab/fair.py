@@ -15,7 +15,6 @@ from mnistlab.plan import Plan, PlannedCell
 from mnistlab.records import RunResult
 from mnistlab.seeds import SEARCH_SEEDS
 from mnistlab.spec import Cell, Run
-from mnistlab.store.tables import Store
 from mnistlab.study import Study
 from mnistlab.tuning import Batch
 
@@ -78,12 +77,6 @@ def rates_of(cell: Cell) -> tuple[Cell, ...]:
     return tuple(_with_rate(cell, factor * cell.training.learning_rate) for factor in FACTORS)
 
 
-def is_of_now(tried: Cell, cells: Collection[str]) -> bool:
-    """Whether a trial's cell is one of these with a rate that is tried of it, and not of what the study once said."""
-    rate = tried.training.learning_rate
-    return any(_with_rate(tried, rate / factor).id in cells for factor in FACTORS)
-
-
 def search_of(study: Study) -> Study:
     """Of a tuned study, what is trained to choose the rates: as many networks of every cell."""
     return replace(study, cells=tuple(tried for cell in study.cells for tried in rates_of(cell)), seeds=TRIAL_SEEDS)
@@ -94,17 +87,23 @@ def runs_of(study: Study) -> list[Run]:
     return [Run(cell, seed) for cell in study.cells for seed in study.seeds]
 
 
-def stored_runs(study: Study, store: Store) -> list[Run]:
-    """All runs that the store has of a tuned study: trials, and its seeds with every rate that was ever the best."""
-    search, own = search_of(study), store.statuses(study.name)
-    return [run for part in (search, replace(search, seeds=study.seeds)) for run in runs_of(part) if run.id in own]
-
-
-def n_to_do(study: Study, finished: Collection[str]) -> int:
-    """How many of a tuned study's runs have no result, those included of which the trials have yet to say the rate."""
+def possible_runs(study: Study) -> list[Run]:
+    """All runs that a tuned study may have: trials, and its seeds with every rate that may be the best."""
     search = search_of(study)
-    trials, final = ({run.id for run in runs_of(part)} for part in (search, replace(search, seeds=study.seeds)))
-    return len(trials - set(finished)) + max(0, len(study.cells) * len(study.seeds) - len(final & set(finished)))
+    return [run for part in (search, replace(search, seeds=study.seeds)) for run in runs_of(part)]
+
+
+def trials_of(cells: Iterable[Cell], accuracies: Mapping[str, float]) -> set[str]:
+    """Ids of the trials of these cells, with the rates that the study says, of which none is missing."""
+    whole = [cell for cell in cells if best_rate(cell, accuracies)]
+    return {Run(tried, seed).id for cell in whole for tried in rates_of(cell) for seed in TRIAL_SEEDS}
+
+
+def n_to_do(study: Study, finished: Collection[str], accuracies: Mapping[str, float]) -> int:
+    """How many of a tuned study's runs have no result, those included of which the trials have yet to say the rate."""
+    trials = sum(run.id not in finished for run in runs_of(search_of(study)))
+    best = (best_rate(cell, accuracies) for cell in study.cells)
+    return trials + sum(cell is None or Run(cell, seed).id not in finished for cell in best for seed in study.seeds)
 
 
 def best_rate(cell: Cell, accuracies: Mapping[str, float]) -> Cell | None:

@@ -43,23 +43,27 @@ class Limits:
     max_memory: int | None = None
 
     def allow(self, cell: Cell) -> bool:
-        """Whether a cell is within all of them."""
-        asked = ((self.parameters, self.max_parameters), (self.seconds_per_epoch, self.max_seconds_per_epoch),
-                 (self.memory, self.max_memory))  # fmt: skip
-        return all(limit is None or of(cell) <= limit for of, limit in asked)
+        """Whether a cell is what was asked for; memory, which is other at another time, decides nothing of that."""
+        return (self.max_parameters is None or self.parameters(cell) <= self.max_parameters) and (
+            self.max_seconds_per_epoch is None or self.seconds_per_epoch(cell) <= self.max_seconds_per_epoch
+        )
+
+    def fits(self, cell: Cell) -> bool:
+        """Whether it is, and there is memory to train it now."""
+        return self.allow(cell) and (self.max_memory is None or self.memory(cell) <= self.max_memory)
 
     def refusal(self, cells: Sequence[Cell]) -> ConfigurationError:
-        """The line for a space in which no cell is within all of them."""
+        """The line for a space of which no cell fits."""
         way_out = "allow more, or name a --space with smaller ones"
         smallest = min(map(self.parameters, cells))
         if self.max_parameters is not None and smallest > self.max_parameters:
             return ConfigurationError(f"--max-parameters {self.max_parameters}", "the smallest network of the space "
                                       f"has {smallest:,} parameters", way_out)  # fmt: skip
         within = [cell for cell in cells if self.max_parameters is None or self.parameters(cell) <= self.max_parameters]
-        fastest = min(map(self.seconds_per_epoch, within))
-        if self.max_seconds_per_epoch is None or fastest <= self.max_seconds_per_epoch:
-            lightest = min(within, key=self.memory)
+        if allowed := [cell for cell in within if self.allow(cell)]:
+            lightest = min(allowed, key=self.memory)
             return no_memory(lightest.label, self.memory(lightest), self.max_memory or 0)
+        fastest = min(map(self.seconds_per_epoch, within))
         among = " with so few parameters" if len(within) < len(cells) else ""
         return ConfigurationError(f"--max-seconds-per-epoch {self.max_seconds_per_epoch:g}", "the fastest network of "
                                   f"the space{among} takes {fastest:.3g} seconds an epoch here", way_out)  # fmt: skip
@@ -81,6 +85,8 @@ class Grounds:
     counted : tuple of int
         Which choices of the space these are.
     rng : Generator
+    most_memory : int
+        What a network of it needs at most, in bytes, as far as that depends on `counted`.
     seen : set of Cell
         Proposed or trained: never proposed again.
     """
@@ -91,6 +97,7 @@ class Grounds:
     heads: list[Point]
     counted: tuple[int, ...]
     rng: np.random.Generator
+    most_memory: int = 0
     seen: set[Cell] = field(default_factory=set)
     _cells: dict[Point, Cell | None] = field(default_factory=dict)
 
@@ -104,7 +111,7 @@ class Grounds:
         if point not in self._cells:
             cell = _made(self.space, point)
             try:
-                self._cells[point] = cell if cell is not None and self.limits.allow(cell) else None
+                self._cells[point] = cell if cell is not None and self.limits.fits(cell) else None
             except InvalidFieldError:
                 self._cells[point] = None
         return self._cells[point]
@@ -227,9 +234,10 @@ def grounds_of(space: Space, limits: Limits, *, shape: Callable[[Cell], Hashable
                 break
     if not whole:
         raise ConfigurationError(f"space {space.name}", f"no network can be made of it: {fault}") from None
-    heads = [head for head, cell in whole.items() if limits.allow(cell)]
-    if not heads:
+    within = {head: cell for head, cell in whole.items() if limits.fits(cell)}
+    if not within:
         raise limits.refusal(list(whole.values()))
+    heads, most_memory = list(within), max(map(limits.memory, within.values()))
     # Places of which nothing is left would only be proposed to be refused.
     kept = {place: sorted({head[index] for head in heads}) for index, place in enumerate(counted)}
     choices = tuple(
@@ -237,7 +245,7 @@ def grounds_of(space: Space, limits: Limits, *, shape: Callable[[Cell], Hashable
         for place, choice in enumerate(space.choices)
     )
     heads = [tuple(kept[place].index(value) for place, value in zip(counted, head, strict=True)) for head in heads]
-    return Grounds(replace(space, choices=choices), shape, limits, heads, counted, rng)
+    return Grounds(replace(space, choices=choices), shape, limits, heads, counted, rng, most_memory)
 
 
 def _counted(space: Space) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from mnistlab import fair, formatting, replicate
 from mnistlab import places as found_places
 from mnistlab import study as studies
 from mnistlab.answers import evidence, study_name
-from mnistlab.asked import RatesAsked, SearchAsked, pipelines
+from mnistlab.asked import RatesAsked, SearchAsked, frameworks, pipelines
 from mnistlab.conduct import Progress, RunSummary, conduct
 from mnistlab.datasets import catalog, sources, user_files
 from mnistlab.datasets.catalog import Dataset
@@ -249,8 +249,7 @@ def run(
     study, infos, own = with_data(study, places.data_dir)
     study = study if tune is None else fair.tuned(study, tune)
     known = open_store(places.store)
-    if not fresh:
-        _refuse_other_looks(study, known)
+    _refuse_others_of_the_name(study, known, fresh=fresh)
 
     def planned(part: Study) -> Plan:
         return plan_here(part, infos, known, learned_prices(known, device), engine, device, workers, max_runs)
@@ -263,16 +262,23 @@ def run(
     from mnistlab.store.writer import open_writer
 
     settings, allowance = _settings_of_workers(places, device, keep=keep != "none"), Budget(budget, started)
-    holder = f"mnistlab run {study.name}"
+    holder, trials, whole = f"mnistlab run {study.name}", list[Run](), study
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         known = open_store(places.store)
         if fresh:
-            _forget(fair.runs_of(study) if tune is None else fair.stored_runs(study, known), writer, places)
-        trials = [] if tune is None else fair.runs_of(first.study)
+            _forget(study, known, writer, places)
+
+        def keep_features(part: Plan) -> None:
+            wanted = [(todo.cell.dataset, todo.cell.features) for todo in _to_do(part)]
+            _keep_features(wanted, places, stop=stop, budget=allowance, notify=notify)
+
+        def left() -> int:
+            return fair.n_to_do(whole, known.finished(whole.name), fair.trial_accuracies(known.trials(whole.name)))
+
         if tune is not None:
             on_event(first)
-            _keep_features(_features_to_do(first), places, stop=stop, budget=allowance, notify=notify)
-            ended = known.finished(study.name)
+            keep_features(first)
+            trials, ended = fair.runs_of(first.study), known.finished(study.name)
             searched = conduct_search(
                 fair.RateTuner([run for run in trials if run.id not in ended]), study, writer,
                 learned_prices(known, device), sizes_of=first.size_of,
@@ -280,10 +286,9 @@ def run(
                 budget=allowance, stop=stop, workers=first.workers, on_progress=on_progress, on_event=on_event,
                 notify=notify,
             )  # fmt: skip
-            to_do = fair.n_to_do(study, known.finished(study.name))
             study = fair.with_best_rates(study, fair.trial_accuracies(known.trials(study.name)))
             if searched.stopped or not study.cells:
-                return replace(searched, to_do=to_do)
+                return replace(searched, to_do=left())
         runs = {run.id: run for run in fair.runs_of(study)}
         asked = {id_: runs[id_] for id_ in known.finished(study.name) if id_ in runs}
         keeper = keeper_of(study, keep, infos, known, places, notify)
@@ -292,7 +297,7 @@ def run(
             prices, now = learned_prices(known, device), planned(part)
             asked.update({run.id: run for run in fair.runs_of(part)})
             writer.register_study(study, first.sizes | now.sizes, asked.values())
-            _keep_features(_features_to_do(now), places, stop=stop, budget=allowance, notify=notify)
+            keep_features(now)
             stored = known.statuses(study.name)
             statuses = {id_: stored[id_] for id_ in (*asked, *(run.id for run in trials))}
             return conduct(
@@ -303,14 +308,14 @@ def run(
         if study.until_margin is not None:
             return replicate.until_decided(study, study.until_margin, store=known, train=train, notify=notify)
         summary = train(study)
-        return summary if tune is None else replace(summary, seconds=time.monotonic() - started)
+        return summary if tune is None else replace(summary, to_do=left(), seconds=time.monotonic() - started)
 
 
 def tune(
     space: Mapping[str, Any] | str | Path = "default", *, max_parameters: int | None = None,
     max_seconds_per_epoch: float | None = None, objective: str = "accuracy", budget: float | None = None,
     trials: int | None = None, sampler: str | None = None, dataset: str | None = None, workers: int | None = None,
-    device: str = "cpu", fresh: bool = False, places: Places | None = None,
+    device: str = "cpu", fresh: bool = False, store: str | Path | None = None, places: Places | None = None,
     on_progress: Callable[[Progress], None] = _silent, on_event: "Callable[[Happening], None]" = _silent,
     notify: Notify = _silent,
 ) -> "Tuned":  # fmt: skip
@@ -337,7 +342,7 @@ def tune(
         `tpe` (with the extra `tune`; the default where it is installed), `random` or `grid`.
     dataset : str, optional
         Instead of the space's own.
-    workers, device, fresh, places, on_progress, on_event, notify
+    workers, device, fresh, store, places, on_progress, on_event, notify
         See `run`.
 
     Returns
@@ -357,6 +362,7 @@ def tune(
 
     _refuse_workers()
     started, places = time.monotonic(), places or Places.find()
+    places = replace(places, store=Path(store)) if store is not None else places
     if budget is not None and not budget > 0:
         raise ConfigurationError(f"--budget {budget:g}", "a positive time is needed", "for example 600 seconds")
     check_device(device)
@@ -367,19 +373,20 @@ def tune(
                   folder=Path() if dataset else asked.space.folder)  # fmt: skip
     alone, infos, own = with_data(alone, places.data_dir)
     asked = asked.on(alone.cells[0].dataset)
-    store, (best, missing) = open_store(places.store), best_sampler()
-    resume.check_may_go_on(asked, store, fresh=fresh)
+    known, (best, missing) = open_store(places.store), best_sampler()
+    resume.check_may_go_on(asked, known, fresh=fresh)
     if missing and sampler is None:
         notify(missing)
-    prices = learned_prices(store, device)
-    pace = resume.pace_here(infos, store.trials(asked.study.name), prices, device)
-    grounds = resume.grounds_here(asked, infos, pace, workers=workers, device=device, notify=notify)
+    prices = learned_prices(known, device)
+    pace = resume.pace_here(infos, None if fresh else known.trials(asked.study.name), prices, device)
+    grounds, workers = resume.grounds_here(asked, infos, pace, workers=workers, device=device, notify=notify)
 
     def new_tuner() -> "Tuner":
-        return resume.tuner_here(asked, grounds, store, infos, sampler=sampler or best, trials=trials)
+        return resume.tuner_here(asked, grounds, known, infos, sampler=sampler or best, trials=trials)
 
     new_tuner()  # its faults show before a download
-    check_backend()
+    if "keras" in frameworks(grounds.space):
+        check_backend()
     _bring(infos, own, places, notify)
 
     from mnistlab.stop import Budget, stop_on_signals
@@ -389,7 +396,7 @@ def tune(
     holder = f"mnistlab tune {asked.words}"
     with open_writer(places.store, holder=holder, notify=notify) as writer, stop_on_signals() as stop:
         if fresh:
-            writer.forget(_runs_of_no_other_study(asked.study.name, store))
+            writer.forget_search(asked.study.name)
         wanted = [(asked.dataset, features) for features in pipelines(grounds.space)]
         _keep_features(wanted, places, stop=stop, budget=allowance, notify=notify)
         summary = conduct_search(
@@ -398,7 +405,7 @@ def tune(
             budget=allowance, stop=stop, workers=workers, on_progress=on_progress, on_event=pace.hearing(on_event),
             notify=notify,
         )  # fmt: skip
-    return replace(tuned(store, asked), summary=summary)
+    return replace(tuned(known, asked.study.name, asked), summary=summary)
 
 
 def _check_trainable(planned: Plan, engine: str, notify: Notify) -> None:
@@ -420,34 +427,28 @@ def _settings_of_workers(places: Places, device: str, *, keep: bool = False) -> 
     )  # fmt: skip
 
 
-def _refuse_other_looks(study: Study, known: Store) -> None:
-    """Seeds that were given out by verdicts cannot be taken for the same number of seeds of every cell.
+def _refuse_others_of_the_name(study: Study, known: Store, *, fresh: bool) -> None:
+    """Refuse to mix a study with another of its name.
 
-    Nor can cells that were chosen among several be taken for those that a study names.
+    Cells that were chosen among several cannot be taken for those that a study names, nor seeds that were given out by
+    verdicts for the same number of seeds of every cell; `fresh` forgets what is of the same kind.
     """
-    forget = "--fresh to forget its results and begin anew"
-    if study.name in known.study_names() and _kind(known.asked(study.name)) != _kind(study.asked):
-        words = known.words(study.name)
-        as_begun = f" (`mnistlab run {words}`)" if words else ""
-        raise ConfigurationError(f"study {study.name}", f"the store holds another of this name{as_begun}",
-                                 f"give it another name, or {forget}")  # fmt: skip
-    if (adaptive := known.adaptive(study.name)) is None:
+    name, forget = f"study {study.name}", "--fresh to forget its results and begin anew"
+    if study.name in known.study_names() and (before := known.asked(study.name)) != study.asked:
+        if not isinstance(before, RatesAsked) or not isinstance(study.asked, RatesAsked):
+            [state] = (state for state in known.studies() if state.study == study.name)
+            command = f" (`{state.command}`)" if state.command else ""
+            raise ConfigurationError(name, f"the store holds another of this name{command}", "give it another name")
+        # The cells that it had when it was run last do not matter.
+        if not fresh and before != replace(study.asked, cells=before.cells):
+            raise ConfigurationError(name, "other rates were tried of it", f"give it another name, or {forget}")
+    if fresh or (adaptive := known.adaptive(study.name)) is None:
         return
     seeds, margin = adaptive
     if (list(study.seeds), study.until_margin) != (seeds, margin):
         as_begun = f"--until-decided --margin {margin * 100:g} --max-seeds {len(seeds)}"
-        raise ConfigurationError(f"study {study.name}", f"its seeds were given out by {as_begun}",
+        raise ConfigurationError(name, f"its seeds were given out by {as_begun}",
                                  f"say the same to go on, or {forget}")  # fmt: skip
-
-
-def _kind(asked: SearchAsked | RatesAsked | None) -> SearchAsked | RatesAsked | None:
-    """What sort of study this is; the cells that it had when it was run last do not matter."""
-    return replace(asked, cells=()) if isinstance(asked, RatesAsked) else asked
-
-
-def _runs_of_no_other_study(study: str, store: Store) -> set[str]:
-    others = {id_ for name in store.study_names() if name != study for id_ in store.statuses(name)}
-    return set(store.statuses(study)) - others
 
 
 def _refuse_workers() -> None:
@@ -465,8 +466,12 @@ def _bring(names: Iterable[str], own: dict[str, Dataset], places: Places, notify
             sources.fetch(name, places.data_dir, offline=places.offline, notify=notify)
 
 
-def _forget(runs: Collection[Run], writer: "StoreWriter", places: Places) -> None:
-    ours = open_store(places.store).finished()
+def _forget(study: Study, known: Store, writer: "StoreWriter", places: Places) -> None:
+    """Forget what was trained of a study; of one in fair mode not what other studies have of the same networks."""
+    runs, ours = fair.runs_of(study), known.finished()
+    if study.asked is not None:
+        others = {id_ for name in known.study_names() if name != study.name for id_ in known.statuses(name)}
+        runs = [run for run in fair.possible_runs(study) if run.id not in others]
     writer.forget([run.id for run in runs])
     for run in runs:
         if run.id in ours:  # a network of another store with the same home stays
@@ -475,10 +480,6 @@ def _forget(runs: Collection[Run], writer: "StoreWriter", places: Places) -> Non
 
 def _to_do(planned: Plan) -> list[PlannedCell]:
     return [cell for cell in planned.cells if cell.to_do]
-
-
-def _features_to_do(planned: Plan) -> list[tuple[str, Features]]:
-    return [(todo.cell.dataset, todo.cell.features) for todo in _to_do(planned)]
 
 
 def _keep_features(

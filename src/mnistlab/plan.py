@@ -182,18 +182,24 @@ def work_of(cell: Cell, size: CellSize, program: Program) -> Work:
 
 def works_of(program: Program, runs: Sequence[Run], sizes: Mapping[str, CellSize]) -> Priced:
     """What one program trains together, for its price: see `Prices.total`."""
-    return [work_of(run.cell, sizes[run.cell.id], program) for run in runs], len(runs) / program.members
+    return [work_of(run.cell, sizes[run.cell.id], program) for run in runs], min(1.0, len(runs) / program.members)
 
 
-def grouped(runs: Iterable[tuple[Program, Run]]) -> Iterator[tuple[Program, tuple[Run, ...]]]:
-    """Runs as their programs train them together: companions alone, no more than there are places, in their order."""
+def grouped(
+    runs: Iterable[tuple[Program, Run]], *, refilled: bool = False
+) -> Iterator[tuple[Program, tuple[Run, ...]]]:
+    """Runs as their programs train them together: companions alone, no more than there are places, in their order.
+
+    Where some are given up, and so are `refilled`, all companions are one group; a program of one place has no others.
+    """
     alike: dict[tuple[Program, Hashable], list[Run]] = {}
     for program, run in runs:
         together = companions(run, program.kind) if program.members > 1 else run
         alike.setdefault((program, together), []).append(run)
     for (program, _), some in alike.items():
-        for start in range(0, len(some), program.members):
-            yield program, tuple(some[start : start + program.members])
+        n = len(some) if refilled and program.members > 1 else program.members
+        for start in range(0, len(some), n):
+            yield program, tuple(some[start : start + n])
 
 
 def priced_group(

@@ -134,6 +134,10 @@ class Prices:
             self._known[work.key, filled] = self._predict(work, filled)
         return self._known[work.key, filled]
 
+    def step_seconds(self, work: Work) -> float:
+        """Of these, the seconds of training steps alone."""
+        return (self.seconds(work).value or 0.0) * self._step_share(work.engine)
+
     def compile_seconds(self, work: Work) -> float:
         """Seconds until the program of a shape, or a run without one, is compiled: the first guess, scaled by the
         median ratio of what the engine compiled here."""
@@ -180,6 +184,9 @@ class Prices:
                 # 1.4826 turns a median absolute deviation into a standard deviation of normal errors.
                 deviation = 1.4826 * statistics.median([abs(ratio - center) for ratio in ratios])
                 factor = math.exp(max(0.2, 2 * deviation))
-        steps = statistics.median(self._step_shares.get(work.engine) or [_STEP_SHARE])
+        steps = self._step_share(work.engine)
         value = training * (steps / filled + 1 - steps)
         return Estimate(value, value / factor, value * factor, 0.95, len(alike) or len(ratios), "prediction")
+
+    def _step_share(self, engine: str) -> float:
+        return statistics.median(self._step_shares.get(engine) or [_STEP_SHARE])

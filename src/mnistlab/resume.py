@@ -43,7 +43,9 @@ def check_may_go_on(asked: SearchAsked, store: Store, *, fresh: bool) -> None:
     if not isinstance(before, SearchAsked):
         raise ConfigurationError(f"study {name}", "the store holds a study of this name that is no search",
                                  "name the space otherwise")  # fmt: skip
-    if not fresh and before != asked:
+    # In whatever order a file names them.
+    now, then = ({choice.field: choice.values for choice in one.space.choices} for one in (asked, before))
+    if not fresh and now != then:
         raise ConfigurationError(f"study {name}", "the store holds a search of this name among other choices",
                                  "name the space otherwise, or --fresh to forget that search")  # fmt: skip
 
@@ -72,21 +74,21 @@ class Pace:
         return hear
 
 
-def pace_here(infos: Mapping[str, DatasetInfo], trials: "pd.DataFrame", prices: Prices, device: str) -> Pace:
+def pace_here(infos: Mapping[str, DatasetInfo], trials: "pd.DataFrame | None", prices: Prices, device: str) -> Pace:
     """What epochs take on this machine, and took in the trials of a search."""
 
     def predicted(cell: Cell) -> float:
         size, program = _size_and_program(cell, infos, device)
-        return (prices.seconds(work_of(cell, size, program)).value or 0.0) / cell.training.epochs
+        return prices.step_seconds(work_of(cell, size, program)) / cell.training.epochs
 
-    return Pace(predicted, _measured(trials))
+    return Pace(predicted, {} if trials is None else _measured(trials))
 
 
 def grounds_here(
     asked: SearchAsked, infos: Mapping[str, DatasetInfo], pace: Pace, *, workers: int, device: str,
     notify: Callable[[str], None],
-) -> Grounds:  # fmt: skip
-    """What of a space can be trained here, within the limits and the memory of so many processes.
+) -> tuple[Grounds, int]:  # fmt: skip
+    """What of a space can be trained here, within limits and memory, and in how many processes of those asked for.
 
     Raises
     ------
@@ -100,9 +102,10 @@ def grounds_here(
     limits = Limits(
         lambda cell: cell_size(cell, infos[cell.dataset]).parameters, pace,
         lambda cell: run_bytes(cell, *_size_and_program(cell, infos, device)),
-        asked.max_parameters, asked.max_seconds_per_epoch, available_bytes() // workers,
+        asked.max_parameters, asked.max_seconds_per_epoch, available := available_bytes(),
     )  # fmt: skip
-    return grounds_of(_installed(asked.space, notify), limits, shape=_shape)
+    grounds = grounds_of(_installed(asked.space, notify), limits, shape=_shape)
+    return grounds, max(1, min(workers, available // max(1, grounds.most_memory)))
 
 
 def tuner_here(
@@ -128,21 +131,23 @@ def tuner_here(
                  collapsed=collapse_threshold(infos[asked.dataset].n_classes))  # fmt: skip
 
 
-def tuner_of(asked: SearchAsked, store: Store) -> Tuner:
-    """The tuner as far as it came, to ask who has won: it needs no data set, and proposes nothing."""
-    name = asked.study.name
+def tuner_of(asked: SearchAsked, store: Store, name: str) -> Tuner:
+    """The tuner of a study as far as it came, to ask who has won: it needs no data set, and proposes nothing."""
     sizes, pace = {cell.id: size for cell, size in store.sizes(name)}, _measured(store.trials(name))
     limits = Limits(lambda cell: sizes[cell.id].parameters, Pace(lambda _: 0.0, pace),
                     max_parameters=asked.max_parameters,
                     max_seconds_per_epoch=asked.max_seconds_per_epoch)  # fmt: skip
     grounds = Grounds(asked.space, _shape, limits, [], (), np.random.default_rng(0))
     n_classes = next((size.n_classes for size in sizes.values()), 10)
-    return Tuner(grounds, RandomSampler(grounds), asked.objective, done=trained_of(store, name),
+    return Tuner(grounds, RandomSampler(grounds), asked.objective, done=trained_of(store, name, failed=True),
                  first_seed=first_search_seed(name), collapsed=collapse_threshold(n_classes))  # fmt: skip
 
 
-def trained_of(store: Store, study: str) -> tuple[Trained, ...]:
-    """Every network of a search that has ended, in the order in which they ended, with its validation accuracy."""
+def trained_of(store: Store, study: str, *, failed: bool = False) -> tuple[Trained, ...]:
+    """Every network of a search that has ended, in the order in which they ended, with its validation accuracy.
+
+    Trials that `failed` are among them for who asks what has been decided, not for who would train them again.
+    """
     cells, curves = {cell.id: cell for cell, _ in store.sizes(study)}, store.curves(study)
 
     def trained(row: Mapping[Any, Any]) -> Trained:
@@ -152,7 +157,8 @@ def trained_of(store: Store, study: str) -> tuple[Trained, ...]:
 
     runs = store.runs(study)
     fresh = runs[(runs["role"] == "fresh") & runs["status"].isin(["done", "diverged"])]
-    return tuple(map(trained, [*store.trials(study).to_dict("records"), *fresh.to_dict("records")]))
+    trials = store.trials(study, failed=failed)
+    return tuple(map(trained, [*trials.to_dict("records"), *fresh.to_dict("records")]))
 
 
 def _installed(space: Space, notify: Callable[[str], None]) -> Space:

@@ -165,7 +165,8 @@ class _Search:
                 self.take(known)
             else:
                 self.course.statuses[run.id] = "planned"
-        self.waiting.extend((batch, program, runs) for program, runs in grouped(todo))
+        groups = grouped(todo, refilled=batch.halving is not None)
+        self.waiting.extend((batch, program, runs) for program, runs in groups)
 
     def take(self, result: RunResult) -> None:
         """Tell the tuner of a run that has ended."""

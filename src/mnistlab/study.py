@@ -57,7 +57,8 @@ class Study:
     asked : SearchAsked | RatesAsked | None
         What it is to find, where its cells are not named: they come little by little, or get each its own best rate.
     words : str
-        What stands behind `mnistlab run` to ask for it again, quoted for a shell; empty when only Python can.
+        What stands behind `mnistlab run`, of a search behind `mnistlab tune`, to ask for it again, quoted for a shell;
+        empty when only Python can.
     folder : Path
         Where the relative paths of data sets in it start: the folder of its file.
     """

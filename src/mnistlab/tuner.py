@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from mnistlab.analysis.estimate import Estimate
 from mnistlab.analysis.intervals import t_interval
 from mnistlab.analysis.racing import evenly, foremost, pareto_front, standing
-from mnistlab.asked import OBJECTIVES
-from mnistlab.errors import ConfigurationError, did_you_mean
+from mnistlab.errors import ConfigurationError
 from mnistlab.grounds import Grounds
 from mnistlab.records import Role, RunResult
 from mnistlab.sampling import Outcome, Sampler
@@ -28,7 +27,8 @@ from mnistlab.tuning import Batch, Halving, Known, Trained
 Fits = Callable[[Sequence[Run]], bool]
 Phase = Literal["search", "race", "confirmation", "end"]
 
-MEMBERS = 5  # of a cohort
+MEMBERS = 15  # trials of one shape: where some are given up, the next take their places
+SIDE_BY_SIDE = 5  # that one program trains at a time
 FACTOR = 3
 CANDIDATES = 8  # that race
 LOOKS = (3, 4, 5, 6, 7, 8, 9, 10)  # numbers of seeds after which a race is looked at; of two, nothing can be said
@@ -91,7 +91,7 @@ class Tuner:
     trials : int | None
         So many cells are tried at most; None: until the budget is used, or the space.
     members : int
-        Cells of a cohort.
+        Cells of one shape that are tried together.
     known : tuple of Known
         What other studies know of cells of the space. These cells may still be proposed.
     done : tuple of Trained
@@ -137,9 +137,6 @@ class Tuner:
     _race: "_Race | None" = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise ConfigurationError(f"--objective {self.objective}", "no such objective",
-                                     did_you_mean(self.objective, OBJECTIVES))  # fmt: skip
         if self.trials is not None and self.trials < 1:
             raise ConfigurationError(f"--trials {self.trials}", "at least 1 is needed")
         for known in self.known:
@@ -231,12 +228,13 @@ class Tuner:
     def _searching(self, fits: Fits) -> Batch | None:
         cohorts = itertools.chain(list(self._too_long), iter(self._proposed, []))
         for cells in itertools.islice(cohorts, _OTHERS):
-            runs = tuple(Run(cell, self.first_seed) for cell in cells)
-            if fits([*runs, *self._reserve(cells)]):
-                self._too_long = [others for others in self._too_long if others != cells]
-                return Batch(runs, "search", self._halving(cells))
-            if cells not in self._too_long:
-                self._too_long.append(cells)
+            self._too_long = [others for others in self._too_long if others != cells]
+            for some in (cells, cells[:SIDE_BY_SIDE]):
+                runs = tuple(Run(cell, self.first_seed) for cell in some)
+                if fits([*runs, *self._reserve(some)]):
+                    self._too_long += [rest] if (rest := cells[len(some) :]) else []
+                    return Batch(runs, "search", self._halving(some))
+            self._too_long.append(cells)
         return None
 
     def _proposed(self) -> list[Cell]:
@@ -342,9 +340,9 @@ class Tuner:
         return None
 
     def _batch(self, runs: Sequence[Run], role: Role) -> Batch:
-        """The first of them, with others of its shape, as many as a cohort has."""
+        """The first of them, with others of its shape, as many as are trained at a time."""
         shape = self.grounds.shape(runs[0].cell)
-        return Batch(tuple(run for run in runs if self.grounds.shape(run.cell) == shape)[: self.members], role)
+        return Batch(tuple(run for run in runs if self.grounds.shape(run.cell) == shape)[:SIDE_BY_SIDE], role)
 
     # What cells cost, and what is known of them.
 

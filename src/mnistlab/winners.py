@@ -13,6 +13,7 @@ from mnistlab.store.tables import Store
 
 if TYPE_CHECKING:
     from mnistlab.analysis.trials import Search
+    from mnistlab.tuner import Winner
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,11 @@ class Confirmed:
         How much the first is above the second.
     accuracy : Estimate
         On test digits, of the fresh networks alone, once all are trained.
-    n_lost : int
-        Fresh seeds of which no network came.
+    is_confirmed : bool
+        Whether all its fresh seeds have been trained.
+    n_lost, n_collapsed : int
+        Fresh seeds of which no network came, since it diverged; of which one came that learned nothing and is in the
+        mean (rule M12).
     """
 
     cell: Cell
@@ -44,12 +48,9 @@ class Confirmed:
     fresh_validation_accuracy: Estimate
     optimism: Estimate
     accuracy: Estimate
+    is_confirmed: bool
     n_lost: int = 0
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether its fresh seeds have all been trained."""
-        return self.accuracy.value is not None
+    n_collapsed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +93,28 @@ class Tuned:
         return self.summary.exit_status if failed or self.summary.stopped == "interrupted" else 0
 
 
-def tuned(store: Store, asked: SearchAsked) -> Tuned:
+def tuned(store: Store, study: str, asked: SearchAsked) -> Tuned:
     """What a search has found, from the store alone."""
     from mnistlab.analysis.intervals import t_interval
     from mnistlab.analysis.results import results_table
     from mnistlab.resume import tuner_of
 
-    study, no_test = asked.study.name, Estimate(None, kind="crossed")
-    tuner, sizes = tuner_of(asked, store), {cell.id: size for cell, size in store.sizes(study)}
+    tuner, sizes = tuner_of(asked, store, study), {cell.id: size for cell, size in store.sizes(study)}
     runs = store.runs(study, bits=True)
     rows = results_table(store.cell_table(study), runs[runs["role"] == "fresh"], store.measurements()).rows
-    tested = dict(zip(rows["cell"], rows["accuracy"], strict=True)) if len(rows) else {}
-    winners = tuple(
-        Confirmed(
-            winner.cell, sizes[winner.cell.id], tuner.grounds.limits.seconds_per_epoch(winner.cell),
-            t_interval(winner.searched), t_interval(winner.fresh), winner.optimism,
-            tested.get(winner.cell.id, no_test) if winner.is_confirmed else no_test, winner.n_lost,
-        )
-        for winner in tuner.winners
-    )  # fmt: skip
+    tested = {row["cell"]: row for row in rows.to_dict("records")}
+
+    def confirmed(winner: "Winner") -> Confirmed:
+        row = tested.get(winner.cell.id) if winner.is_confirmed else None
+        accuracy, n_collapsed = (row["accuracy"], row["collapsed"]) if row else (Estimate(None, kind="crossed"), 0)
+        pace = tuner.grounds.limits.seconds_per_epoch(winner.cell)
+        return Confirmed(winner.cell, sizes[winner.cell.id], pace, t_interval(winner.searched),
+                         t_interval(winner.fresh), winner.optimism, accuracy, winner.is_confirmed, winner.n_lost,
+                         n_collapsed)  # fmt: skip
+
     tried = tuner.tried
-    return Tuned(study, store.words(study), asked.objective, winners, tuner.undecided, len(tried),
-                 sum(one.given_up for one in tried), len(tuner.done))  # fmt: skip
+    return Tuned(study, asked.words or store.words(study), asked.objective, tuple(map(confirmed, tuner.winners)),
+                 tuner.undecided, len(tried), sum(one.given_up for one in tried), len(tuner.done))  # fmt: skip
 
 
 def shown(store: Store, study: str) -> "Search | None":
@@ -125,7 +126,7 @@ def shown(store: Store, study: str) -> "Search | None":
     asked = store.asked(study)
     if not isinstance(asked, SearchAsked):
         return None
-    found, cells = tuned(store, asked), {cell.id: (cell, size) for cell, size in store.sizes(study)}
+    found, cells = tuned(store, study, asked), {cell.id: (cell, size) for cell, size in store.sizes(study)}
     points = {id_: point for id_, (cell, _) in cells.items() if (point := asked.space.point(cell)) is not None}
     every = store.trials(study)
     every = every[every["cell"].isin(points)]
@@ -158,4 +159,5 @@ def _winner(winner: Confirmed) -> dict[str, Any]:
         "fresh_validation_accuracy": winner.fresh_validation_accuracy.value, "optimism": optimism.value,
         "optimism_low": optimism.low, "optimism_high": optimism.high, "accuracy": accuracy.value,
         "accuracy_low": accuracy.low, "accuracy_high": accuracy.high, "confirmed": winner.is_confirmed,
+        "n_lost": winner.n_lost, "n_collapsed": winner.n_collapsed,
     }  # fmt: skip

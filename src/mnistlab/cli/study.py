@@ -124,8 +124,8 @@ def run(
     max_seeds
         With --until-decided: no cell gets more seeds (default: 40).
     tune
-        learning_rate: try five rates of every cell, a quarter to four times its own, on validation digits, then train
-        it with its best one, as the study NAME-tuned; its report says which verdicts of STUDY change.
+        learning_rate: try five rates of every cell, a sixteenth to sixteen times its own, on validation digits, then
+        train it with its best one, as the study NAME-tuned; its report says which verdicts of STUDY change.
     engine
         auto, population (cohorts in one compiled program, each network as if it were alone; what these do not cover is
         trained by its framework) or reference (the framework's own fit).

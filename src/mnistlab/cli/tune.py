@@ -1,5 +1,6 @@
 """`mnistlab tune`: the best network within limits, and what it really scores."""
 
+import shlex
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -69,7 +70,9 @@ def tune(
     if json:
         emit_json(tuned_document(found))
     else:
-        emit(tuned_text(found, where.words, terminal_width()))
+        given = {"--trials": trials, "--sampler": sampler, "--workers": workers, "--device": device}
+        more = "".join(f" {flag} {value}" for flag, value in given.items() if value not in (None, "cpu"))
+        emit(tuned_text(found, more + where.words, where.words, terminal_width()))
     return found.exit_status
 
 
@@ -88,22 +91,26 @@ def _winner(winner: Confirmed) -> dict[str, Any]:
         **cell_document(winner.cell, winner.size), "seconds_per_epoch": winner.seconds_per_epoch,
         "accuracy": winner.accuracy, "searched_accuracy": winner.searched_accuracy,
         "fresh_validation_accuracy": winner.fresh_validation_accuracy, "optimism": winner.optimism,
-        "fresh_lost": winner.n_lost,
+        "fresh_lost": winner.n_lost, "fresh_collapsed": winner.n_collapsed,
     }  # fmt: skip
 
 
-def tuned_text(found: Tuned, where: str, width: int) -> str:
-    """For people: what was tried, who has won, what the search would have quoted, and what is true."""
+def tuned_text(found: Tuned, more: str, where: str, width: int) -> str:
+    """For people: what was tried, who has won, what the search would have quoted, and what is true.
+
+    `more` is what goes on has behind the search's own words.
+    """
     counted = formatting.counted
     tried = f"{counted(found.trials, 'network')} tried"
     tried += f", {found.given_up:,} of them given up early" if found.given_up else ""
-    took = f" in {formatting.seconds(found.summary.seconds)}" if found.summary else ""
-    lines = [f"{found.study}: {tried}; {counted(found.networks, 'network')} trained in all{took}.", ""]
+    took = f" This call took {formatting.seconds(found.summary.seconds)}." if found.summary else ""
+    lines = [f"{found.study}: {tried}; {counted(found.networks, 'network')} trained in all.{took}", ""]
+    goes_on = f"`mnistlab tune {found.words}{more}` goes on"
     if not found.winners:
         return "\n".join(
             [
                 *lines,
-                f"None within the limits was trained to its end yet: `mnistlab tune {found.words}{where}` goes on.",
+                f"None within the limits was trained to its end yet: {goes_on}.",
             ]
         )
     columns = {
@@ -125,7 +132,9 @@ def tuned_text(found: Tuned, where: str, width: int) -> str:
                      f"{'; '.join(cell.label for cell in found.undecided)}.")  # fmt: skip
     lines += [f"Of {counted(winner.n_lost, 'fresh seed')} of {winner.cell.label} no network came: it diverged."
               for winner in found.winners if winner.n_lost]  # fmt: skip
+    lines += [f"{counted(winner.n_collapsed, 'fresh network')} of {winner.cell.label} learned nothing; the mean holds "
+              "all." for winner in found.winners if winner.n_collapsed]  # fmt: skip
     if not all(winner.is_confirmed for winner in found.winners):
-        lines.append(f"Not all are confirmed yet: `mnistlab tune {found.words}{where}` goes on.")
-    lines.append(f"`mnistlab report {found.study}{where}` shows what was tried.")
+        lines.append(f"Not all are confirmed yet: {goes_on}.")
+    lines.append(f"`mnistlab report {shlex.quote(found.study)}{where}` shows what was tried.")
     return "\n".join(lines)

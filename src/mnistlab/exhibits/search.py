@@ -62,6 +62,10 @@ def _best(trials: pd.DataFrame) -> dict[Any, Any]:
     return dict(trained.iloc[trained["accuracy"].argmax()])
 
 
+def _seconds(value: float) -> str:
+    return NOTHING if math.isnan(value) else seconds(value)
+
+
 def _written(accuracy: float) -> str:
     return NOTHING if math.isnan(accuracy) else f"{100 * accuracy:.2f}"
 
@@ -71,7 +75,7 @@ def _written(accuracy: float) -> str:
 
 _WINNER = ["cell", "label", "parameters", "seconds_per_epoch", "confirmed", "searched", "n_searched", "fresh",
            "fresh_low", "fresh_high", "n_fresh", "optimism", "optimism_low", "optimism_high", "accuracy", "low", "high",
-           "runs", "resolution"]  # fmt: skip
+           "runs", "resolution", "n_lost", "n_collapsed"]  # fmt: skip
 
 
 def winners_table(known: "Evidence") -> pd.DataFrame:
@@ -83,7 +87,8 @@ def winners_table(known: "Evidence") -> pd.DataFrame:
         A row per winner, by rising size: cell, label, parameters, seconds_per_epoch, confirmed, searched, n_searched
         (on validation digits), fresh, fresh_low, fresh_high, n_fresh (the same of fresh networks), optimism,
         optimism_low, optimism_high, accuracy, low, high (test digits, fresh networks alone), runs (these), resolution
-        (of test accuracy). Fractions; NaN where not known.
+        (of test accuracy), n_lost, n_collapsed (fresh seeds that diverged; that learned nothing and are in the means).
+        Fractions; NaN where not known.
     """
     if known.search is None:
         return pd.DataFrame(columns=_WINNER)
@@ -91,10 +96,12 @@ def winners_table(known: "Evidence") -> pd.DataFrame:
     for row in known.search.winners.to_dict("records"):
         # The quoted number is one number: fresh networks spread about their mean as the optimism does about its own.
         fresh = [row["searched_accuracy"] - number(row[end]) for end in ("optimism_high", "optimism_low")]
-        rows.append((row["cell"], row["label"], row["parameters"], row["seconds_per_epoch"], bool(row["confirmed"]),
+        confirmed = bool(row["confirmed"]) and row["n_fresh"] > 0
+        rows.append((row["cell"], row["label"], row["parameters"], row["seconds_per_epoch"], confirmed,
                      row["searched_accuracy"], row["n_searched"], row["fresh_validation_accuracy"], *fresh,
                      row["n_fresh"], row["optimism"], row["optimism_low"], row["optimism_high"], row["accuracy"],
-                     row["accuracy_low"], row["accuracy_high"], runs.get(row["cell"], ()), resolution))  # fmt: skip
+                     row["accuracy_low"], row["accuracy_high"], runs.get(row["cell"], ()), resolution, row["n_lost"],
+                     row["n_collapsed"]))  # fmt: skip
     table = pd.DataFrame(rows, columns=_WINNER)
     numbers = ["seconds_per_epoch", "searched", "fresh", "fresh_low", "fresh_high", "optimism", "optimism_low",
                "optimism_high", "accuracy", "low", "high", "resolution"]  # fmt: skip
@@ -116,6 +123,13 @@ def _tested(row: Mapping[Any, Any]) -> str:
     return percent(point_estimate({**row, "n": row["n_fresh"]}))
 
 
+def _confirmed(row: Mapping[Any, Any]) -> str:
+    """Whether it is, and how many of its fresh seeds came to something (rule M12)."""
+    trained, n = row["n_fresh"] - row["n_collapsed"], row["n_fresh"] + row["n_lost"]
+    came = "" if trained == n else f", {trained} of {n} trained"
+    return f"yes{came}" if row["confirmed"] else f"not yet, {row['n_fresh']} fresh"
+
+
 def _optimism(row: Mapping[Any, Any]) -> str:
     if math.isnan(row["optimism"]):
         return NOTHING
@@ -128,12 +142,12 @@ def _winners_cells(table: pd.DataFrame) -> Cells:
     return table_cells(table, {
         "cell": lambda row: row["label"],
         "test accuracy %": lambda row: _tested(row),
-        "confirmed": lambda row: "yes" if row["confirmed"] else f"not yet, {row['n_fresh']} fresh",
+        "confirmed": _confirmed,
         "search quoted %": lambda row: f"{100 * row['searched']:.2f} ({row['n_searched']})",
         "fresh validation %": lambda row: _fresh(row),
         "optimism, points": lambda row: _optimism(row),
         "parameters": lambda row: f"{row['parameters']:,}",
-        "an epoch": lambda row: NOTHING if pd.isna(row["seconds_per_epoch"]) else seconds(row["seconds_per_epoch"]),
+        "an epoch, packed": lambda row: _seconds(row["seconds_per_epoch"]),
         "id": lambda row: row["cell"],
         "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
@@ -436,7 +450,7 @@ def _search_pareto_cells(table: pd.DataFrame) -> Cells:
     def accuracy(row: Mapping[Any, Any]) -> str:
         return f"{100 * row['accuracy']:.2f}" if row["kind"] == "trial" else percent(point_estimate(row))
 
-    cost = "an epoch" if len(table) and table["of"].iloc[0] == "seconds" else "parameters"
+    cost = "an epoch, packed" if len(table) and table["of"].iloc[0] == "seconds" else "parameters"
     first = table.sort_values(["kind", "front"], ascending=False, kind="stable") if len(table) else table
     return table_cells(first, {
         "cell": lambda row: row["label"],
@@ -453,7 +467,7 @@ def _search_pareto_caption(table: pd.DataFrame) -> str:
     if table.empty:
         return "No trial that was trained to the end, or this study is no search."
     trials, won = table[table["kind"] == "trial"], table[table["kind"] == "winner"]
-    cost = "the seconds of an epoch" if table["of"].iloc[0] == "seconds" else "parameters"
+    cost = "the packed seconds of an epoch" if table["of"].iloc[0] == "seconds" else "parameters"
     told = (
         f"{counted(len(trials), 'trial')} on validation digits, one network each, {trials['front'].sum():,} not beaten"
     )

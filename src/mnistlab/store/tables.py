@@ -293,8 +293,8 @@ class Store:
                     WHERE {_OF_STUDY} AND {_NO_TRIAL} ORDER BY run, epoch"""
         return self._frame(query, {"study": study})
 
-    def trials(self, study: str) -> "pd.DataFrame":
-        """A row per trial of a search that is done or diverged, in the order in which they ended.
+    def trials(self, study: str, *, failed: bool = False) -> "pd.DataFrame":
+        """A row per trial of a search that is done or diverged, in the order in which they ended; or that `failed`.
 
         Returns
         -------
@@ -303,11 +303,12 @@ class Store:
             `validation_n`, and of table run `epochs_done`, `epochs_asked`, `stopped_by`, `steps_seconds`,
             `end_to_end_seconds` and `finished_at`.
         """
+        ended = (*schema.FINISHED, "failed", "timeout") if failed else schema.FINISHED
         query = f"""SELECT run.id AS run, run.cell, seed, status, 1.0 * n_correct / n AS validation_accuracy,
                            n AS validation_n, epochs_done, epochs_asked, stopped_by, steps_seconds, end_to_end_seconds,
                            finished_at
                     {_TRIALS} LEFT JOIN prediction ON prediction.run = run.id AND part = 'validation'
-                    WHERE status IN {schema.FINISHED} ORDER BY finished_at, run.id"""
+                    WHERE status IN {ended} ORDER BY finished_at, run.id"""
         return self._frame(query, {"study": study})
 
     def curves(self, study: str) -> dict[str, tuple[float, ...]]:
@@ -327,7 +328,7 @@ class Store:
             return read_asked(text)
 
     def words(self, study: str) -> str:
-        """What stands behind `mnistlab run` to ask for a study again; empty where only Python can."""
+        """What stands behind `mnistlab run`, or `tune`, to ask for a study again; empty where only Python can."""
         query = "SELECT words FROM study WHERE name = :study"
         return next((str(words) for (words,) in self._rows(query, {"study": study})[1]), "")
 

@@ -198,6 +198,15 @@ class StoreWriter:
             self._clear(ids, "planned")
             self._many("UPDATE run SET attempt = 0 WHERE id = ?", [(id_,) for id_ in ids])
 
+    def forget_search(self, study: str) -> None:
+        """Its runs leave it; results that no other study has are deleted."""
+        others = "SELECT run FROM study_run WHERE study != :study"
+        own = f"SELECT run FROM study_run WHERE study = :study AND run NOT IN ({others})"
+        with self._transaction():
+            self._clear([id_ for (id_,) in self._execute(own, {"study": study}).fetchall()], "planned")
+            for table in ("study_run", "study_cell"):
+                self._execute(f"DELETE FROM {table} WHERE study = :study", {"study": study})
+
     def _clear(self, ids: list[str], status: str) -> None:
         for table in ("epoch", "prediction"):
             self._many(f"DELETE FROM {table} WHERE run = ?", [(id_,) for id_ in ids])
