@@ -1,5 +1,7 @@
 """Fair mode: the same budget of learning rates for every cell; its choice by arithmetic, and a real study of digits."""
 
+import os
+import signal
 from dataclasses import replace
 
 import pandas as pd
@@ -9,6 +11,7 @@ import mnistlab
 from mnistlab import fair
 from mnistlab.asked import RatesAsked
 from mnistlab.errors import ConfigurationError
+from mnistlab.execution.local import Finished
 from mnistlab.places import Places
 from mnistlab.records import Role
 from mnistlab.seeds import FRESH_SEEDS, SEARCH_SEEDS
@@ -39,7 +42,7 @@ def accuracies_of(study, truth):
 
 def test_every_cell_has_as_many_trials_with_seeds_that_no_other_run_has():
     search = fair.search_of(STUDY)
-    runs = fair.runs_of(search)
+    runs = search.runs
     assert len(runs) == len({run.id for run in runs}) == len(CELLS) * 5 * 2
     for cell in CELLS:
         own = [run for run in runs if run.cell.architecture == cell.architecture]
@@ -149,10 +152,10 @@ def test_a_tuned_study_trains_the_same_budget_of_every_cell_and_no_test_digit_ch
     store, study = open_store(places.store), load_config(CONFIG)
     assert (plain.done, tuned.done, tuned.to_do, tuned.stopped, tuned.exit_status) == (12, 4 * (5 * 2 + 3), 0, None, 0)
     found = roles(store, "widths-tuned")
-    assert set(found["search"]) == {run.id for run in fair.runs_of(fair.search_of(study))}
+    assert set(found["search"]) == {run.id for run in fair.search_of(study).runs}
     assert all(detail.result.test is None for detail in found["search"].values())
     chosen = fair.with_best_rates(study, fair.trial_accuracies(store.trials("widths-tuned")))
-    assert set(found["common"]) == {run.id for run in fair.runs_of(chosen)}
+    assert set(found["common"]) == {run.id for run in chosen.runs}
     assert store.cell_table("widths-tuned")["cell"].tolist() == [cell.id for cell in chosen.cells]
     assert store.studies()[-1].words == ""  # a dict: only Python can ask for it again
 
@@ -204,8 +207,9 @@ def test_the_report_of_a_tuned_study_says_what_changes_and_that_the_budget_is_eq
 
 @pytest.mark.slow
 def test_a_plain_study_does_not_take_the_place_of_a_tuned_one(trained):
-    with pytest.raises(ConfigurationError, match="study widths-tuned: the store holds another of this name"):
-        mnistlab.run({**CONFIG, "name": "widths-tuned"}, places=trained[0])
+    for fresh in (False, True):
+        with pytest.raises(ConfigurationError, match="study widths-tuned: the store holds another of this name"):
+            mnistlab.run({**CONFIG, "name": "widths-tuned"}, places=trained[0], fresh=fresh)
 
 
 def test_a_tuned_study_is_priced_before_it_is_trained(tmp_path):
@@ -226,12 +230,48 @@ def test_a_budget_of_nothing_trains_nothing_and_counts_all(tmp_path):
 
 def test_trials_of_a_rate_that_the_study_once_had_are_not_of_now():
     """The cells were tried around 0.04 before: what is a power of four times 0.01 is shared, up to the sixteenfold."""
-    ids = [cell.id for cell in CELLS]
-    past = [replace(cell, training=replace(cell.training, learning_rate=0.04)) for cell in CELLS]
-    now = [tried.training.learning_rate for cell in past for tried in fair.rates_of(cell) if fair.is_of_now(tried, ids)]
-    assert now == [0.0025, 0.01, 0.04, 0.16] * len(CELLS)
-    finished = {
-        run.id for cell in past for run in fair.runs_of(replace(fair.search_of(STUDY), cells=fair.rates_of(cell)))
-    }
+    past = replace(STUDY, cells=tuple(fair.rates_of(cell)[3] for cell in CELLS))
+    finished = {run.id for run in fair.search_of(past).runs}
     shared = len(CELLS) * 4 * 2
-    assert fair.n_to_do(STUDY, finished) == len(CELLS) * (5 * 2 + len(STUDY.seeds)) - shared
+    assert fair.n_to_do(STUDY, finished, {}) == len(CELLS) * (5 * 2 + len(STUDY.seeds)) - shared
+    accuracies = accuracies_of(past, lambda cell, place: 0.9)
+    assert fair.trials_of(CELLS, accuracies) == set()
+    assert fair.trials_of(past.cells, accuracies) == finished
+
+
+def test_what_is_left_counts_networks_of_the_best_rate_alone():
+    accuracies = accuracies_of(STUDY, lambda cell, place: 0.9 - 0.01 * abs(place - 4))
+    finished = {run.id for run in fair.search_of(STUDY).runs}
+    assert fair.n_to_do(STUDY, finished, accuracies) == len(CELLS) * 3
+    others = finished | {run.id for run in STUDY.runs}  # at the study's own rate
+    assert fair.n_to_do(STUDY, others, accuracies) == len(CELLS) * 3
+    best = finished | {run.id for run in fair.with_best_rates(STUDY, accuracies).runs}
+    assert fair.n_to_do(STUDY, best, accuracies) == 0
+    missing = Run(fair.rates_of(CELLS[0])[0], fair.TRIAL_SEEDS[0])
+    del accuracies[missing.id]
+    assert fair.n_to_do(STUDY, best - {missing.id}, accuracies) == 1 + 3
+
+
+@pytest.mark.ci
+def test_begun_anew_it_spares_the_plain_study_and_is_shown_before_its_rates_are_tried(tmp_path):
+    """The trials of two of four cells are there when the report is asked for."""
+    places = Places.find(home=tmp_path, offline=True)
+    plain = mnistlab.run(CONFIG, places=places, engine="reference")
+    mnistlab.run(CONFIG, tune="learning_rate", places=places, engine="reference")
+    told = []
+
+    def stop_later(event):
+        told.extend([event] if isinstance(event, Finished) else [])
+        if len(told) == 2 * 5 * 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    stopped = mnistlab.run(
+        CONFIG, tune="learning_rate", fresh=True, places=places, engine="reference", workers=1, on_event=stop_later
+    )
+    assert stopped.stopped == "interrupted"
+    assert stopped.to_do > 0
+    store = open_store(places.store)
+    assert len(store.finished("widths")) == plain.done
+    rates = {each.exhibit.name: each for each in mnistlab.exhibits("widths-tuned", places=places)}["tuned-rates"]
+    assert set(rates.table["rates"].map(len)) <= {5}
+    assert mnistlab.report("widths-tuned", places=places).exists()

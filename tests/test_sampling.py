@@ -128,7 +128,7 @@ def test_a_cell_of_a_fixed_space_is_proposed_once():
         assert sampler.propose(5) == []
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_tpe_comes_nearer_to_a_planted_optimum_than_random_search():
     rng = np.random.default_rng(0)
     missing = {}

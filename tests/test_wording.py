@@ -74,7 +74,7 @@ def test_what_would_change_a_knob_s_verdicts_are_seeds_margin_and_other_training
 def test_verdicts_of_a_tuned_study_say_that_each_cell_has_its_own_rate(tuned_evidence):
     found = tuned_evidence.verdicts
     assert wording.knob_conditions(found, found.rows)[-1].startswith(
-        "Other training: these cells had learning rate 0.002, 0.004, 0.008 (each its own best), batch size 32"
+        "Other training: these cells had learning rate 0.0005, 0.002, 0.008 (each its own best), batch size 32"
     )
     assert "best of it on validation digits" in wording.verdicts_text(found, 1000)
     assert "best of it on validation digits" in wording.sensitivity_text(tuned_evidence.sensitivity, 1000)

@@ -82,15 +82,10 @@ def search_of(study: Study) -> Study:
     return replace(study, cells=tuple(tried for cell in study.cells for tried in rates_of(cell)), seeds=TRIAL_SEEDS)
 
 
-def runs_of(study: Study) -> list[Run]:
-    """All runs that a study may have."""
-    return [Run(cell, seed) for cell in study.cells for seed in study.seeds]
-
-
 def possible_runs(study: Study) -> list[Run]:
     """All runs that a tuned study may have: trials, and its seeds with every rate that may be the best."""
     search = search_of(study)
-    return [run for part in (search, replace(search, seeds=study.seeds)) for run in runs_of(part)]
+    return [run for part in (search, replace(search, seeds=study.seeds)) for run in part.runs]
 
 
 def trials_of(cells: Iterable[Cell], accuracies: Mapping[str, float]) -> set[str]:
@@ -101,7 +96,7 @@ def trials_of(cells: Iterable[Cell], accuracies: Mapping[str, float]) -> set[str
 
 def n_to_do(study: Study, finished: Collection[str], accuracies: Mapping[str, float]) -> int:
     """How many of a tuned study's runs have no result, those included of which the trials have yet to say the rate."""
-    trials = sum(run.id not in finished for run in runs_of(search_of(study)))
+    trials = sum(run.id not in finished for run in search_of(study).runs)
     best = (best_rate(cell, accuracies) for cell in study.cells)
     return trials + sum(cell is None or Run(cell, seed).id not in finished for cell in best for seed in study.seeds)
 

@@ -278,7 +278,7 @@ def run(
         if tune is not None:
             on_event(first)
             keep_features(first)
-            trials, ended = fair.runs_of(first.study), known.finished(study.name)
+            trials, ended = first.study.runs, known.finished(study.name)
             searched = conduct_search(
                 fair.RateTuner([run for run in trials if run.id not in ended]), study, writer,
                 learned_prices(known, device), sizes_of=first.size_of,
@@ -289,13 +289,13 @@ def run(
             study = fair.with_best_rates(study, fair.trial_accuracies(known.trials(study.name)))
             if searched.stopped or not study.cells:
                 return replace(searched, to_do=left())
-        runs = {run.id: run for run in fair.runs_of(study)}
+        runs = {run.id: run for run in study.runs}
         asked = {id_: runs[id_] for id_ in known.finished(study.name) if id_ in runs}
         keeper = keeper_of(study, keep, infos, known, places, notify)
 
         def train(part: Study) -> RunSummary:
             prices, now = learned_prices(known, device), planned(part)
-            asked.update({run.id: run for run in fair.runs_of(part)})
+            asked.update({run.id: run for run in part.runs})
             writer.register_study(study, first.sizes | now.sizes, asked.values())
             keep_features(now)
             stored = known.statuses(study.name)
@@ -468,7 +468,7 @@ def _bring(names: Iterable[str], own: dict[str, Dataset], places: Places, notify
 
 def _forget(study: Study, known: Store, writer: "StoreWriter", places: Places) -> None:
     """Forget what was trained of a study; of one in fair mode not what other studies have of the same networks."""
-    runs, ours = fair.runs_of(study), known.finished()
+    runs, ours = study.runs, known.finished()
     if study.asked is not None:
         others = {id_ for name in known.study_names() if name != study.name for id_ in known.statuses(name)}
         runs = [run for run in fair.possible_runs(study) if run.id not in others]

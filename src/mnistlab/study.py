@@ -71,6 +71,11 @@ class Study:
     words: str = field(default="", compare=False)
     folder: Path = field(default=Path(), compare=False)
 
+    @property
+    def runs(self) -> list[Run]:
+        """Every cell with every seed."""
+        return [Run(cell, seed) for cell in self.cells for seed in self.seeds]
+
     def _repr_html_(self) -> str:
         """What a notebook shows: how many cells and seeds; the cells by label and id, the first 500 of very many."""
         n_cells, n_seeds = len(self.cells), len(self.seeds)

@@ -162,7 +162,7 @@ COMMANDS = [
     ("run smoke --tune learning_rate --until-decided", "--tune learning_rate: every cell gets the same seeds"),
     ("run --nodes 8 --validation-fraction 0 --tune learning_rate", '"1x8 relu, validation 0" has no valid'),
     ("run --nodes 8 --learning-rate 0.1,0.2 --tune learning_rate", "differ in their learning rate alone (leave one of"),
-    ("plan --nodes 8 --learning-rate 900 --tune learning_rate", "would be tried with rate 1800: a number above 0"),
+    ("plan --nodes 8 --learning-rate 900 --tune learning_rate", "would be tried with rate 3600: a number above 0"),
     ("run smoke --workers 0", "--workers 0: a whole number of 1 or more"),
     ("run smoke --workers -3", "--workers -3: a whole number of 1 or more"),
     ("plan smoke --workers 2.5", "--workers 2.5: a whole number is needed"),

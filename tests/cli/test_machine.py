@@ -275,7 +275,7 @@ MISSING = {  # blocked, environment, the checks that name them: status and mend
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize("part", MISSING)
 def test_without_a_part_the_rest_works_and_doctor_names_the_mend(process, home, tiny, part):
     blocked, environment, named = MISSING[part]

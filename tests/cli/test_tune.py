@@ -63,7 +63,7 @@ def test_a_search_that_is_over_is_told_again_and_trains_nothing(searched, proces
     store = open_store(home / "results" / "mnistlab.sqlite")
     asked = store.asked(document["study"])
     assert asked.max_parameters == 700
-    text = tuned_text(tuned(store, asked), "", 200)
+    text = tuned_text(tuned(store, document["study"], asked), "", "", 200)
     assert "part in the choice" in text
     assert document["winner"]["label"] in text
 

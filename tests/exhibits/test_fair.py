@@ -21,7 +21,7 @@ def test_changed_verdicts_come_first_and_reversed_ones_before_all(tuned_evidence
     columns, rows = shown("fair-verdicts", tuned_evidence).cells
     changes = [row[columns.index("changes")] for row in rows]
     assert changes == sorted(changes, key=("is reversed", "yes", "no").index)
-    assert rows[0][:4] == ["1x256 relu, rate 0.002", "1x16 relu, rate 0.008", "worse", "better"]
+    assert rows[0][:4] == ["1x256 relu, rate 0.0005", "1x16 relu, rate 0.008", "worse", "better"]
     assert rows[0][-1].startswith("mnistlab compare ")
 
 
@@ -30,7 +30,7 @@ def test_the_caption_counts_what_changes_and_names_it(tuned_evidence):
     table = shown("fair-verdicts", tuned_evidence).table
     assert "Verdicts on 3 pairs of cells" in caption
     assert f"{table['changed'].sum()} of 3 changed, {table['is_reversed'].sum()} of them reversed." in caption
-    assert "1x256 relu, rate 0.002 against 1x16 relu, rate 0.008: was worse (" in caption
+    assert "1x256 relu, rate 0.0005 against 1x16 relu, rate 0.008: was worse (" in caption
 
 
 def test_without_the_plain_study_the_caption_says_how_to_get_it(tuned_evidence):
@@ -49,15 +49,15 @@ def test_a_study_that_was_not_tuned_says_how_it_could_be(lab_evidence):
 
 def test_the_table_of_rates_names_multiples_and_edges(tuned_evidence):
     columns, rows = shown("tuned-rates", tuned_evidence).cells
-    assert columns[:7] == ["cell", "its rate", "× 1/4 %", "× 1/2 %", "× 1 %", "× 2 %", "× 4 %"]
-    assert [row[1] for row in rows] == ["0.008", "0.004", "0.002"]
+    assert columns[:7] == ["cell", "its rate", "× 1/16 %", "× 1/4 %", "× 1 %", "× 4 %", "× 16 %"]
+    assert [row[1] for row in rows] == ["0.008", "0.002", "0.0005"]
     assert [row[columns.index("edge")] for row in rows] == ["–", "–", "lowest"]
     for row, factor in zip(rows, (2, 1, 0), strict=True):
         accuracies = list(map(float, row[2:7]))
         assert max(accuracies) == accuracies[factor]
     caption = shown("tuned-rates", tuned_evidence).caption
     assert "2 of 3 cells do best at another." in caption
-    assert "beyond which a better rate may lie: 1 (1x256 relu, rate 0.002 (lowest))." in caption
+    assert "beyond which a better rate may lie: 1 (1x256 relu, rate 0.0005 (lowest))." in caption
 
 
 @pytest.mark.parametrize("name", ["fair-verdicts", "tuned-rates"])

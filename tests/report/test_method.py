@@ -32,7 +32,7 @@ def test_splits_seeds_and_training_are_told_with_the_values_that_occur(lab_evide
 def test_a_tuned_study_says_that_every_cell_had_the_same_budget_and_what_each_chose(tuned_evidence, lab_evidence):
     budget, *chosen = facts_of(tuned_evidence)["Learning rate"]
     assert "all with the same budget: 2 networks at each of 5 rates" in budget
-    rates = {"0.002": 256, "0.004": 64, "0.008": 16}
+    rates = {"0.0005": 256, "0.002": 64, "0.008": 16}
     assert chosen == [f"{rate}: 1x{width} relu, rate {rate}." for rate, width in rates.items()]
     assert "at its learning rate" not in facts_of(tuned_evidence)["Training"][0]
     assert "Learning rate" not in facts_of(lab_evidence)

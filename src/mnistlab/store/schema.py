@@ -80,12 +80,12 @@ def _words(name: str, words: tuple[str, ...]) -> str:
 STUDY = Table("study", "a named set of cells with seeds", (
     Column("name", "TEXT PRIMARY KEY", "the study's name"),
     Column("seeds", "TEXT NOT NULL", "JSON list of the seeds asked for"),
-    Column("words", "TEXT NOT NULL DEFAULT ''", "what stands behind `mnistlab run`, of a search `mnistlab tune`, to "
-           "ask for it again (shell-quoted), empty when only Python can"),
+    Column("words", "TEXT NOT NULL DEFAULT ''", "what stands behind `mnistlab run` to ask for this study again "
+           "(shell-quoted), empty when only Python can"),
     Column("last_run", "INTEGER NOT NULL", "rank in time: the study run last has the highest"),
     Column("until_margin", "REAL", "its seeds go where verdicts are open, until cells are told apart or equivalent "
            "within this fraction; empty: every cell gets every seed", since=3),
-    Column("tuning", "TEXT", "JSON object: what a search or a tuned study is to find; empty: all cells were named",
+    Column("tuning", "TEXT", "JSON object: objective, limits and choices of a search; empty: all cells were asked for",
            since=4),
 ))  # fmt: skip
 
@@ -143,7 +143,7 @@ RUN = Table("run", "a cell with a seed, and how its training went", (
     Column("environment", "TEXT REFERENCES environment", "environment.id"),
     Column("epochs_done", "INTEGER", "epochs trained"),
     Column("best_epoch", "INTEGER", "epoch whose weights were kept, when early stopping restored them"),
-    Column("stopped_by", "TEXT", "epochs, early_stopping, tol or halving"),
+    Column("stopped_by", "TEXT", "epochs, early_stopping or tol"),
     Column("import_seconds", "REAL", "seconds: importing the framework in a new process"),
     Column("data_seconds", "REAL", "seconds: splitting and preprocessing"),
     Column("compile_seconds", "REAL", "seconds: building and compiling"),
