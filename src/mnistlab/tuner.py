@@ -39,6 +39,7 @@ CONFIRMING = 5  # fresh seeds
 _SEARCH_SHARE = 0.55
 _RACE = CANDIDATES * 4  # seeds that a race seldom needs more than
 _OTHERS = 5  # cohorts that do not fit, after which the search ends
+_ROOM = 2  # kept for the confirmation, times what it is predicted to take: without it there is no answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class Tuner:
         if not self._race_is_over:
             race = self._raced()
             waiting = [run for run in race.missing if run not in self._out]
-            if waiting and fits([*waiting, *self._confirming(race.winners)]):
+            if waiting and fits([*waiting, *_ROOM * self._confirming(race.winners)]):
                 return self._batch(waiting, "search")
             if self._out:
                 return None
@@ -249,7 +250,7 @@ class Tuner:
         n_race = min(_RACE, math.ceil(networks * (1 / _SEARCH_SHARE - 1)) - len(fresh))
         rounds = itertools.product(range(1, LOOKS[-1]), candidates)
         race = [Run(cell, self.first_seed + index) for index, cell in itertools.islice(rounds, max(n_race, 0))]
-        return [*race, *fresh]
+        return [*race, *_ROOM * fresh]
 
     def _halving(self, cells: Sequence[Cell]) -> Halving | None:
         epochs = max(cell.training.epochs for cell in cells)
