@@ -405,6 +405,7 @@ def tune(
             budget=allowance, stop=stop, workers=workers, on_progress=on_progress, on_event=pace.hearing(on_event),
             notify=notify,
         )  # fmt: skip
+    summary = replace(summary, seconds=time.monotonic() - started)
     return replace(tuned(known, asked.study.name, asked), summary=summary)
 
 
@@ -453,7 +454,7 @@ def _refuse_others_of_the_name(study: Study, known: Store, *, fresh: bool) -> No
 
 def _refuse_workers() -> None:
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise ConfigurationError("mnistlab.run", "a worker process that loads this script has come to it again",
+        raise ConfigurationError("mnistlab", "a worker process that loads this script has come to it again",
                                  'put the call below `if __name__ == "__main__":`')  # fmt: skip
 
 

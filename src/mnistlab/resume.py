@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,23 +53,27 @@ def check_may_go_on(asked: SearchAsked, store: Store, *, fresh: bool) -> None:
 
 @dataclass(slots=True, eq=False)
 class Pace:
-    """Seconds an epoch of a cell takes here: what its networks took in training steps, else as predicted."""
+    """Seconds an epoch of a cell takes here: the median of what its trials took in training steps, else as predicted.
+
+    Fresh networks do not count: they would move who is within a limit after it was said who has won.
+    """
 
     predicted: Callable[[Cell], float]
-    measured: dict[str, float] = field(default_factory=dict)  # by cell id
+    measured: dict[str, list[float]] = field(default_factory=dict)  # by cell id, of every network
 
     def __call__(self, cell: Cell) -> float:
         """Of this cell."""
-        return self.measured.get(cell.id) or self.predicted(cell)
+        measured = self.measured.get(cell.id)
+        return median(measured) if measured else self.predicted(cell)
 
     def hearing(self, on_event: "Callable[[Happening], None]") -> "Callable[[Happening], None]":
-        """A listener that learns from the first network of a cell that has ended, then passes everything on."""
+        """A listener that learns from every trial that has ended, then passes everything on."""
         from mnistlab.execution.local import Finished
 
         def hear(event: "Happening") -> None:
-            if isinstance(event, Finished) and (epochs := event.result.epochs_done):
-                seconds = event.result.ledger.steps_seconds
-                self.measured.setdefault(event.result.run.cell.id, seconds / epochs)
+            if isinstance(event, Finished) and event.result.epochs_done and event.result.run.seed < FRESH_SEEDS:
+                seconds = event.result.ledger.steps_seconds / event.result.epochs_done
+                self.measured.setdefault(event.result.run.cell.id, []).append(seconds)
             on_event(event)
 
         return hear
@@ -203,9 +208,10 @@ def _known(store: Store, study: str) -> tuple[Known, ...]:
     return tuple(Known(cell, float(np.mean(by_cell[cell.id]))) for cell, _ in store.sizes() if cell.id in by_cell)
 
 
-def _measured(trials: "pd.DataFrame") -> dict[str, float]:
-    first = trials[trials["epochs_done"] > 0].drop_duplicates("cell")
-    return dict(zip(first["cell"], first["steps_seconds"] / first["epochs_done"], strict=True))
+def _measured(trials: "pd.DataFrame") -> dict[str, list[float]]:
+    trained = trials[trials["epochs_done"] > 0]
+    seconds = trained["steps_seconds"] / trained["epochs_done"]
+    return {str(cell): own.tolist() for cell, own in seconds.groupby(trained["cell"])}
 
 
 def _shape(cell: Cell) -> Any:

@@ -25,7 +25,7 @@ class Confirmed:
     cell : Cell
     size : CellSize
     seconds_per_epoch : float
-        Of its first trial's training steps.
+        Of training steps, the median of its trials, as they were trained: beside others.
     searched_accuracy : Estimate
         On validation digits, of the networks it was chosen by: what the search would quote.
     fresh_validation_accuracy : Estimate

@@ -14,7 +14,7 @@ def test_a_trial_is_trained_given_up_collapsed_or_diverged():
         "status": ["done", "done", "done", "diverged", "done"], "given_up": [False, True, True, False, False],
         "validation_accuracy": [0.97, 0.9, 0.1135, np.nan, 0.199], "n_classes": 10,
     })  # fmt: skip
-    assert outcomes(trials).tolist() == ["trained", "given up", "collapsed", "diverged", "collapsed"]
+    assert outcomes(trials).tolist() == ["trained", "given up", "given up", "diverged", "collapsed"]
     # Of a hundred classes 18 % is much, of two a half is nothing.
     trials = trials.assign(validation_accuracy=[0.18, 0.1, 0.51, 0.5, 0.6], status="done", given_up=False)
     kinds = outcomes(trials.assign(n_classes=[100, 100, 2, 2, 2])).tolist()

@@ -223,7 +223,7 @@ def test_trials_their_front_and_confirmed_winners_stand_at_cost_and_accuracy(fro
 
 def test_the_axis_of_seconds_says_so(plant_search):
     _, ax = drawn("pareto", plant_search(12, fresh=0, objective="accuracy,seconds"))
-    assert ax.get_xlabel() == "seconds of an epoch, packed"
+    assert ax.get_xlabel() == "seconds of an epoch, as trained"
     assert "no resolution yet" in legend(ax)
 
 

@@ -47,11 +47,11 @@ class Search:
 
 
 def outcomes(trials: pd.DataFrame) -> "pd.Series[Any]":
-    """What became of each trial: `trained` to its end, `given up` before, `collapsed` (rule M12) or `diverged`."""
+    """What became of each trial: `diverged`, `given up` before its end, then `collapsed` (rule M12) or `trained`."""
     accuracy, given_up = trials["validation_accuracy"].astype(float), trials["given_up"].astype(bool)
     words = np.select(
-        [accuracy.isna() | (trials["status"] == "diverged"), accuracy < _least(trials), given_up],
-        ["diverged", "collapsed", "given up"], "trained",
+        [accuracy.isna() | (trials["status"] == "diverged"), given_up, accuracy < _least(trials)],
+        ["diverged", "given up", "collapsed"], "trained",
     )  # fmt: skip
     return pd.Series(words, index=trials.index, dtype=object)
 

@@ -107,16 +107,17 @@ def tuned_text(found: Tuned, more: str, where: str, width: int) -> str:
     lines = [f"{found.study}: {tried}; {counted(found.networks, 'network')} trained in all.{took}", ""]
     goes_on = f"`mnistlab tune {found.words}{more}` goes on"
     if not found.winners:
-        return "\n".join(
-            [
-                *lines,
-                f"None within the limits was trained to its end yet: {goes_on}.",
-            ]
+        short = found.summary is not None and found.summary.stopped == "budget"
+        why = (
+            "There was no time to train one to its end"
+            if short
+            else "None within the limits was trained to its end yet"
         )
+        return "\n".join([*lines, f"{why}: {goes_on}{', with a longer --budget' if short else ''}."])
     columns = {
         "cell": lambda one: one.cell.label,
         "parameters": lambda one: f"{one.size.parameters:,}",
-        "s an epoch, packed": lambda one: formatting.significant(one.seconds_per_epoch),
+        "s an epoch, as trained": lambda one: formatting.significant(one.seconds_per_epoch),
         "searched, validation": lambda one: formatting.percent(one.searched_accuracy),
         "fresh, validation": lambda one: formatting.percent(one.fresh_validation_accuracy),
         "optimism, points": lambda one: formatting.with_spread(one.optimism, 100),
@@ -127,7 +128,9 @@ def tuned_text(found: Tuned, more: str, where: str, width: int) -> str:
     lines += [formatting.text_table(list(columns), rows, width), ""]
     lines.append("Per cent, 95 % intervals, networks in brackets. Test accuracy is of fresh seeds alone, which had no "
                  "part in the choice; optimism is what the search would have quoted too much.")  # fmt: skip
-    if found.undecided:
+    if found.undecided and found.winners[0].searched_accuracy.n < 2:
+        lines.append("Chosen by one network of each: there was no time for the race, others may be as good.")
+    elif found.undecided:
         lines.append(f"Not told apart from {'it' if len(found.winners) == 1 else 'these'}: "
                      f"{'; '.join(cell.label for cell in found.undecided)}.")  # fmt: skip
     lines += [f"Of {counted(winner.n_lost, 'fresh seed')} of {winner.cell.label} no network came: it diverged."
@@ -136,5 +139,7 @@ def tuned_text(found: Tuned, more: str, where: str, width: int) -> str:
               "all." for winner in found.winners if winner.n_collapsed]  # fmt: skip
     if not all(winner.is_confirmed for winner in found.winners):
         lines.append(f"Not all are confirmed yet: {goes_on}.")
+    elif found.summary is not None and found.summary.stopped == "interrupted":
+        lines.append(f"Stopped while it searched further: {goes_on}.")
     lines.append(f"`mnistlab report {shlex.quote(found.study)}{where}` shows what was tried.")
     return "\n".join(lines)

@@ -147,7 +147,7 @@ def _winners_cells(table: pd.DataFrame) -> Cells:
         "fresh validation %": lambda row: _fresh(row),
         "optimism, points": lambda row: _optimism(row),
         "parameters": lambda row: f"{row['parameters']:,}",
-        "an epoch, packed": lambda row: _seconds(row["seconds_per_epoch"]),
+        "an epoch, as trained": lambda row: _seconds(row["seconds_per_epoch"]),
         "id": lambda row: row["cell"],
         "to see a network": lambda row: show_command(row["runs"]),
     })  # fmt: skip
@@ -425,11 +425,12 @@ def search_pareto_table(known: "Evidence") -> pd.DataFrame:
     search, of = known.search, "seconds" if known.search.objective == "accuracy,seconds" else "parameters"
     column = "seconds_per_epoch" if of == "seconds" else of
     trained = search.trials[(outcomes(search.trials) == "trained") & (search.trials[column].astype(float) > 0)]
-    front = set(pareto_front(trained["validation_accuracy"], trained[column]))
+    points = trained[["validation_accuracy", column]].astype(float)
+    front = set(points.iloc[pareto_front(*points.to_numpy().T)].itertuples(index=False, name=None))
     rows = [
         ("trial", 0, row["cell"], row["label"], row["run"], float(row[column]), float(row["validation_accuracy"]),
-         math.nan, math.nan, 1, place in front)
-        for place, row in enumerate(trained.to_dict("records"))
+         math.nan, math.nan, 1, (float(row["validation_accuracy"]), float(row[column])) in front)
+        for row in trained.to_dict("records")
     ]  # fmt: skip
     rows.sort(key=lambda row: row[5])
     won = winners_table(known)
@@ -450,7 +451,7 @@ def _search_pareto_cells(table: pd.DataFrame) -> Cells:
     def accuracy(row: Mapping[Any, Any]) -> str:
         return f"{100 * row['accuracy']:.2f}" if row["kind"] == "trial" else percent(point_estimate(row))
 
-    cost = "an epoch, packed" if len(table) and table["of"].iloc[0] == "seconds" else "parameters"
+    cost = "an epoch, as trained" if len(table) and table["of"].iloc[0] == "seconds" else "parameters"
     first = table.sort_values(["kind", "front"], ascending=False, kind="stable") if len(table) else table
     return table_cells(first, {
         "cell": lambda row: row["label"],
@@ -467,7 +468,7 @@ def _search_pareto_caption(table: pd.DataFrame) -> str:
     if table.empty:
         return "No trial that was trained to the end, or this study is no search."
     trials, won = table[table["kind"] == "trial"], table[table["kind"] == "winner"]
-    cost = "the packed seconds of an epoch" if table["of"].iloc[0] == "seconds" else "parameters"
+    cost = "the seconds of an epoch" if table["of"].iloc[0] == "seconds" else "parameters"
     told = (
         f"{counted(len(trials), 'trial')} on validation digits, one network each, {trials['front'].sum():,} not beaten"
     )

@@ -313,7 +313,7 @@ def draw_search_pareto(table: pd.DataFrame, ax: "Axes") -> "Axes":
     """
     if table.empty:
         return say_nothing(ax, "no trial was trained to the end")
-    ax.set(xscale="log", xlabel="seconds of an epoch, packed" if table["of"].iloc[0] == "seconds" else "parameters",
+    ax.set(xscale="log", xlabel="seconds of an epoch, as trained" if table["of"].iloc[0] == "seconds" else "parameters",
            xmargin=0.09)  # fmt: skip
     trials, won = table[table["kind"] == "trial"], table[table["kind"] == "winner"]
     ax.plot(trials["cost"], trials["accuracy"], linestyle="none", marker="o", markersize=4.5, color=OKABE_ITO[0],
