@@ -3,10 +3,12 @@
 All of it in one call of the processes, which stay warm from the first trial to the last confirmation.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
 from mnistlab.analysis.estimate import Estimate
@@ -107,6 +109,7 @@ class _Search:
     waiting: deque[tuple[Batch, Program, tuple[Run, ...]]] = field(default_factory=deque)
     under_way: list[set[str]] = field(default_factory=list)  # runs without a result, by group
     curves: dict[str, tuple[float, ...]] = field(default_factory=dict)  # by run, of those the tuner has heard of
+    data_seconds: list[float] = field(default_factory=list)  # that runs took to make theirs ready
     heard: bool = True  # the tuner has heard of something since it had nothing to ask for; at the end: it was not asked
     refused: bool = False  # the budget had no room for the last that was to be trained
 
@@ -144,7 +147,10 @@ class _Search:
     def fits(self, runs: Sequence[Run]) -> bool:
         free = max(1, self.workers - len(self.under_way))
         seconds = self.seconds(list(grouped((self.program(run), run) for run in runs)), free)
-        self.refused = not self.course.budget.allows(seconds.value or 0.0)
+        # Of a cell, prices know trials alone, which all have the data of one seed: those of others are made ready anew.
+        made_ready = sum(1 for _ in itertools.groupby(runs, lambda run: (run.cell.features, run.seed)))
+        data_seconds = made_ready * fmean(self.data_seconds or [0.0]) / free
+        self.refused = not self.course.budget.allows((seconds.value or 0.0) + data_seconds)
         return not self.refused
 
     def seconds(self, groups: Sequence[tuple[Program, tuple[Run, ...]]], workers: int = 1) -> Estimate:
@@ -172,6 +178,7 @@ class _Search:
         """Tell the tuner of a run that has ended."""
         run, by_epoch = result.run, (epoch.validation_accuracy for epoch in result.epochs)
         self.curves[run.id] = tuple(accuracy for accuracy in by_epoch if accuracy is not None)
+        self.data_seconds += [seconds] if (seconds := result.ledger.data_seconds) > 0 else []
         if result.status in FINISHED:
             self.finished.add(run.id)
         self.under_way = [left for runs in self.under_way if (left := runs - {run.id})]
