@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mnistlab.datasets import catalog
 from mnistlab.engines.programs import Program, program_of
 from mnistlab.errors import InvalidFieldError
-from mnistlab.plan import architecture_key, cell_size, make_plan, run_bytes, work_of
+from mnistlab.plan import architecture_key, cell_size, grouped, make_plan, run_bytes, work_of
 from mnistlab.price import Prices
 from mnistlab.spec import Architecture, Cell, Features, Run, Split, Training
 from mnistlab.study import Study
@@ -231,3 +231,13 @@ def test_a_hundred_thousand_runs_are_planned(record_property):
     plan = planned(cells, seeds=range(100), finished=finished, workers=2)
     record_property("seconds", time.perf_counter() - began)
     assert (plan.networks, plan.to_do, len(plan.rounds)) == (100_000, 50_000, 50)
+
+
+@pytest.mark.parametrize(("refilled", "groups"), [(False, [5, 5, 2]), (True, [12])])
+def test_trials_that_may_be_given_up_are_one_group_for_the_places_of_a_program(refilled, groups):
+    runs = [Run(Cell(Architecture((8,)), training=Training(learning_rate=0.001 * n)), 0) for n in range(1, 13)]
+    five, alone = Program("population", "seeds of one cell", 5), Program("population", "seeds of one cell", 1)
+    found = list(grouped([(five, run) for run in runs], refilled=refilled))
+    assert [len(some) for _, some in found] == groups
+    assert [run for _, some in found for run in some] == runs
+    assert len(list(grouped([(alone, run) for run in runs], refilled=refilled))) == 12

@@ -134,3 +134,10 @@ def test_empty_places_cost_steps_but_no_evaluation(steps, filled):
     prices = Prices()
     prices.observe(SMALL, 10.0, 1.0, steps)
     assert prices.seconds(SMALL, filled).value == pytest.approx(steps / filled + 9.0 - steps)
+
+
+def test_the_steps_of_a_prediction_are_the_share_that_was_seen():
+    prices = Prices()
+    for steps in (2.0, 3.0, 4.0):
+        prices.observe(SMALL, 11.0, 1.0, steps)
+    assert prices.step_seconds(SMALL) == pytest.approx(3.0)

@@ -219,6 +219,14 @@ def test_a_collapsed_trial_is_no_best_and_none_of_the_pareto_set(known):
     assert "collapsed" in shown("history", some).caption
 
 
+def test_equals_on_the_front_are_both_not_beaten(known):
+    best = known.search.trials["number"].isin(known.search.trials.loc[~known.search.trials["given_up"], "number"][:2])
+    accuracy = known.search.trials["validation_accuracy"].where(~best, 0.999)
+    parameters = known.search.trials["parameters"].where(~best, 5_000)
+    table = shown("pareto", changed(known, validation_accuracy=accuracy, parameters=parameters)).table
+    assert table.loc[(table["kind"] == "trial") & (table["accuracy"] == 0.999), "front"].tolist() == [True, True]
+
+
 def test_labels_of_any_kind_are_shown_as_they_are_typed_and_shortened_in_captions(known):
     label = "<img src=x onerror=alert(1)> $x^2$ \u202eabc " + 30 * "letters "
     odd = changed(known, label=label)
